@@ -63,15 +63,18 @@ fix: $(VENV)/.dev ## Fix style and formatting where ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Those that kill processes in a loop come last and have the machine to themselves: what they promise is about processes that
+# get their turn, and they have little to add to the coverage of the others.
 test: lint ## Lint, and run every test
 ifdef COVER
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/coverage run -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 else
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
 endif
+	$(BIN)/pytest -m slow -n 3 --dist loadfile
 
 cover: ## As `test`, with branch coverage; fails below the floor in pyproject.toml
 	@$(MAKE) --no-print-directory test COVER=1

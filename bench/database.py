@@ -183,7 +183,7 @@ def middle(costs):
 
 PARK = """
 INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, changed_at, attempts)
-SELECT (20000::bigint << 36) | n, 'dlv_parked_' || n, (20000::bigint << 36) | n, 'evt_parked_' || n, 'to-parked', 'parked',
+SELECT (20000::bigint << 47) | (n << 12) | 1, 'dlv_parked_' || n, (20000::bigint << 47) | (n << 12), 'evt_parked_' || n, 'to-parked', 'parked',
     gateway_now() + 86400 + n / 1000.0, gateway_now(), 1
 FROM generate_series($1::bigint, $2::bigint) n
 """

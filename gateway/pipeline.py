@@ -120,11 +120,12 @@ class Starter(Protocol):
         self,
         new: Sequence[NewEvent],
         payloads: Mapping[str, object],
+        asked: float,
         appending: "asyncio.Future[Sequence[Appended]]",
     ) -> None:
         """The append is over, or its caller has gone: start what was leased, give the other slots back.
 
-        ``payloads``: those of small events, by their ids.
+        ``payloads``: those of small events, by their ids; ``asked``: when it was begun, on the monotonic clock.
         """
 
 
@@ -284,10 +285,11 @@ def _append(
     gateway: Gateway, starter: Starter, new: Sequence[NewEvent], payloads: Mapping[str, object]
 ) -> "asyncio.Future[Sequence[Appended]]":
     """Done once the events are on disk. Cancelling it undoes nothing: what was stored is claimed like all that waits."""
+    asked = gateway.monotonic()
     appending = gateway.store.append(new, replica=gateway.replica)
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
-    appending.add_done_callback(partial(starter.appended, new, payloads))
+    appending.add_done_callback(partial(starter.appended, new, payloads, asked))
     return appending
 
 

@@ -26,11 +26,16 @@ from typing import Self
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
 #: Deadlines only turn a hang into a failure: far longer than a busy machine needs.
 DEADLINE_S = 90.0
+#: Between two looks at what has come, seconds.
+LOOK_S = 0.02
 
 
 @dataclass(frozen=True)
 class Received:
-    """One request; ``at`` is on the monotonic clock, ``connection`` counts from 1."""
+    """One request; ``at`` is on the monotonic clock, ``connection`` counts from 1.
+
+    ``earliest``: it may have come as early as that: until ``at`` this process did not get round to looking.
+    """
 
     method: str
     path: str
@@ -38,6 +43,7 @@ class Received:
     body: bytes
     at: float
     connection: int
+    earliest: float
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,7 @@ class Sink:
         self._requests: list[Received] = []
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looked = 0.0
         self._thread = threading.Thread(target=self._loop.run_forever, name="sink", daemon=True)
         #: Connections accepted so far.
         self.connections = 0
@@ -260,6 +267,18 @@ class Sink:
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._accept, self._host, 0, ssl=self._tls, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
+        task = self._loop.create_task(self._look())
+        self._tasks.add(task)
+
+    async def _look(self) -> None:
+        """Note when whatever had come by then has been read."""
+        before = time.monotonic()
+        while True:
+            # Whoever is read from in one turn of the loop is served in the next ones: accepted, its head, its body.
+            for _ in range(4):
+                await asyncio.sleep(0)
+            self._looked, before = before, time.monotonic()
+            await asyncio.sleep(LOOK_S)
 
     async def _close(self) -> None:
         # asyncio leaks a connection that was accepted but has not reached its handler yet: give it a turn.
@@ -298,7 +317,8 @@ class Sink:
             return await behaviour.run(wire)
         body = wire.body = await _body(wire.reader, headers)
         with self._changed:
-            self._requests.append(Received(method, path, headers, body, time.monotonic(), connection))
+            now = time.monotonic()
+            self._requests.append(Received(method, path, headers, body, now, connection, min(now, self._looked)))
             self._changed.notify_all()
         return await behaviour.run(wire)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway import dispatcher, pipeline, telemetry
 from gateway.destinations import gates
-from gateway.dispatcher import Dispatcher, settling, steps
+from gateway.dispatcher import Dispatcher, attempts, settling, steps
 from gateway.egress import Egress
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import DeliveryState, Reply
@@ -79,7 +79,7 @@ async def test_a_claim_that_cannot_be_loaded_is_released_and_goes_out_later(tmp_
                 raise StoreUnavailable("the disk is away")
 
             world.store.load = refuse
-            world.dispatcher._look_at(["crm"])
+            world.dispatcher._due.look_at(["crm"])
             with pytest.raises(StoreUnavailable):
                 await world.dispatcher._round()
             await world.dispatcher.idle()
@@ -193,6 +193,41 @@ async def test_what_was_leased_just_before_its_destination_was_held_is_not_sent_
             await world.turn()
             assert (await world.delivery(appended.event_id)).state is DeliveryState.DELIVERED
     assert len(sink.requests) == 1
+
+
+def stands_still(world, begun=None):
+    """Longer than an attempt may be begun after its lease was asked for."""
+    world.clock.now += attempts.LATEST_S + 1.0
+    return begun
+
+
+@story
+@pytest.mark.parametrize("is_claimed", [False, True], ids=["from memory", "claimed"])
+async def test_what_was_leased_before_the_process_stood_still_is_given_back_and_not_sent(
+    tmp_path, is_claimed, monkeypatch
+):
+    """Its lease may be another replica's by now, which may have sent it and what comes after it."""
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=4)) as world:
+            if is_claimed:
+                world.dispatcher._stop.set()
+            else:
+                append = world.store.append
+                monkeypatch.setattr(world.store, "append", lambda *a, **k: stands_still(world, append(*a, **k)))
+            events = await asyncio.gather(*(world.receive(BODY + b" " * n) for n in range(4)))
+            if is_claimed:
+                world.dispatcher._stop.clear()
+                assert await world._claimed()
+                stands_still(world)
+            await world.dispatcher.idle()
+            assert not sink.requests
+            assert not world.dispatcher.holds.in_flight
+            monkeypatch.undo()
+            await world.turn()
+            assert len(sink.wait_for(4)) == 4
+            for each in events:
+                delivery = await world.delivery(each.event_id)
+                assert (delivery.state, delivery.attempts) == (DeliveryState.DELIVERED, 1)
 
 
 @story
@@ -348,7 +383,7 @@ async def test_what_no_hint_names_is_found_all_the_same(tmp_path, monkeypatch):
 async def test_a_hint_at_something_that_is_not_due_costs_nothing_later(tmp_path):
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            world.dispatcher._look_at(["crm", "gone"])
+            world.dispatcher._due.look_at(["crm", "gone"])
             assert await world.dispatcher._claim(world.dispatcher._wants()) is None
             assert not world.dispatcher._due.names
             await world.receive()

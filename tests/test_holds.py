@@ -115,7 +115,7 @@ async def test_a_destination_that_somebody_pauses_is_sent_nothing_new_and_nothin
             running = asyncio.create_task(world.dispatcher.run())
             event_id = (await world.receive(numbered(1))).event_id
             world.clock.now += 90 * 86400
-            world.dispatcher._look_at(["crm"])
+            world.dispatcher._due.look_at(["crm"])
             await asyncio.sleep(0.1)
             await world.dispatcher.idle()
             assert len(sink.requests) == 1, "what was sent before the pause"

@@ -107,7 +107,7 @@ class World:
         # What opens a gate by itself runs on the real clock, and here another one counts.
         self.dispatcher.reconfigured()
         await self.dispatcher.holds.refresh(waiting)
-        self.dispatcher._look_at(waiting)
+        self.dispatcher._due.look_at(waiting)
         await self.dispatcher._claim(self.dispatcher._wants())
         return bool(self.dispatcher._attempts)
 

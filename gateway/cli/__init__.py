@@ -42,8 +42,7 @@ def _ending_quietly() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # What is left in the buffer has nowhere to go, and the interpreter would complain about it on exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_what_is_left()
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -113,7 +112,16 @@ def main() -> None:
         _fail(f"this is a bug in the gateway, please report it: {type(error).__name__}: {error} ({where})")
 
 
+def _drop_what_is_left() -> None:
+    """What is left in the buffer has nowhere to go; the interpreter would complain about it on exit, with a code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(said: str, exit_code: int = 1) -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_what_is_left()
     print(f"gateway: {printable(said)}", file=sys.stderr)
     sys.exit(exit_code)
 

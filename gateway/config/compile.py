@@ -17,7 +17,7 @@ from gateway.config import checks, replies, retention, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
-from gateway.config.entries import EntryCompiler
+from gateway.config.entries import EntryCompiler, refuse_names_twice, refuse_too_many
 from gateway.config.fields import Fields
 from gateway.config.include import Written, read_all
 from gateway.config.own_secrets import own_secrets
@@ -172,7 +172,8 @@ class _Compiler:
             (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
             for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
         ]
-        self._refuse_names_twice(entries)
+        refuse_names_twice(self._reading, entries)
+        refuse_too_many(self._reading, entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
         if not self._reading.missing:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
@@ -261,18 +262,6 @@ class _Compiler:
         with self._reading.about_tests():
             found = [tests.test(keys, shortcuts) for keys in written.tests]
         return tuple(test for test in found if test is not None)
-
-    def _refuse_names_twice(self, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
-        first: dict[str, Entry] = {}
-        complete = ((keys, found) for keys, found in entries if keys.to is not None or keys.send is not None)
-        for keys, entry in ((keys, entry) for keys, found in complete for entry in found):
-            known = first.setdefault(entry.name, entry)
-            if known is not entry:
-                where = f"line {known.place.line}" + (
-                    f" of {known.place.file}" if known.place.file != entry.place.file else ""
-                )
-                message = f'two entries are named "{entry.name}": this one and the one in {where}'
-                self._reading.error(keys.at("name"), message, "give each its own name")
 
     def _revision(self) -> str:
         """A hash of the files, and of every template and certificate that they use."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 from gateway import presets
 from gateway.config import checks
@@ -28,6 +29,9 @@ from gateway.routing.gathering import DIGEST_ROOTS
 from gateway.routing.hours import Hours
 from gateway.routing.timing import Timing, overlap
 from gateway.wording import suggest_or_list
+
+#: Deliveries of one event: a route and a destination each. The stores have room for some more, which are made later.
+MOST_DELIVERIES: Final = 4_000
 
 
 class EntryCompiler:
@@ -259,3 +263,27 @@ class EntryCompiler:
             folder = disk.folder / TEMPLATES
             self._templates[roots] = Templates(folder, roots=roots, hide=self._hide, texts=disk.templates)
         return self._templates[roots]
+
+
+def refuse_names_twice(reading: Reading, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
+    """Report each entry whose name another one has."""
+    first: dict[str, Entry] = {}
+    complete = ((keys, found) for keys, found in entries if keys.to is not None or keys.send is not None)
+    for keys, entry in ((keys, entry) for keys, found in complete for entry in found):
+        known = first.setdefault(entry.name, entry)
+        if known is not entry:
+            where = f"line {known.place.line}" + (
+                f" of {known.place.file}" if known.place.file != entry.place.file else ""
+            )
+            message = f'two entries are named "{entry.name}": this one and the one in {where}'
+            reading.error(keys.at("name"), message, "give each its own name")
+
+
+def refuse_too_many(reading: Reading, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
+    """Report entries that would make more deliveries of one event than there may be, should all of them match it."""
+    count = 0
+    for keys, found in entries:
+        before, count = count, count + (len(found[0].deliveries) if keys.enabled else 0)
+        if before <= MOST_DELIVERIES < count:
+            what = f"up to here one event may have {count} deliveries, and {MOST_DELIVERIES} are the most"
+            reading.error(found[0].place, what, "send to one destination that passes it on, or run a second gateway")

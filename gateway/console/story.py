@@ -214,8 +214,10 @@ def deed_icon(activity: View) -> str:
 
 def deed_link(activity: View) -> str:
     """The page of what it was done to; empty if there is none."""
-    if activity["verb"] in _OF_DESTINATION:
+    if activity["verb"] in _OF_DESTINATION and not activity["subject"].startswith(("evt_", "dlv_")):
         return f"/destinations#d-{quote(activity['subject'])}"
+    if activity["subject"].startswith(("evt_", "dlv_")):
+        return f"/events/{quote(activity['subject'])}"
     return f"/sources/{quote(activity['subject'], safe='')}" if activity["verb"] == "handshake" else ""
 
 

@@ -291,4 +291,4 @@ def closed_message(name: str, before: Gate) -> str:
 
 
 def _in(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds:.1f} s" if seconds < 10 else spaced(round(seconds))

@@ -79,7 +79,7 @@ class Dispatcher:
     def reconfigured(self) -> None:
         """Another configuration is in force: a destination that was full may have more slots now."""
         self._due.open_all()
-        self._look_at(self._gateway.config.destinations)
+        self._due.look_at(self._gateway.config.destinations)
         self.reread.set()
 
     # new deliveries, straight from memory
@@ -99,11 +99,12 @@ class Dispatcher:
         self,
         new: Sequence[NewEvent],
         payloads: Mapping[str, object],
+        asked: float,
         appending: "asyncio.Future[Sequence[Appended]]",
     ) -> None:
         """The append is over, or its caller has gone: start what was leased, give the other slots back.
 
-        ``payloads``: those of small events, by their ids.
+        ``payloads``: those of small events, by their ids; ``asked``: when it was begun, on the monotonic clock.
         """
         is_stored = not appending.cancelled() and appending.exception() is None
         appended = appending.result() if is_stored else ()
@@ -113,7 +114,7 @@ class Dispatcher:
             for delivery in one.deliveries:
                 payload = payloads.get(one.event.id)
                 if lease := leased.get(delivery.id):
-                    self._start(lease, one.event, payload)
+                    self._start(lease, one.event, payload, asked)
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
@@ -135,14 +136,14 @@ class Dispatcher:
             async with asyncio.timeout(LOOK_INTERVAL_S):
                 names = await self._store.wake()
         # At once: should the store refuse now, it will not name them again.
-        self._look_at(names)
+        self._due.look_at(names)
         if unasked := self.holds.assignments.unasked(names):
-            self._look_at(await self.holds.refresh(unasked))
+            self._due.look_at(await self.holds.refresh(unasked))
 
     async def _refresh(self) -> None:
         self.reread.clear()
         # The store's hints for what it has just come to decide for went to another replica.
-        self._look_at(await self.holds.refresh())
+        self._due.look_at(await self.holds.refresh())
         # Its share of the slots may have grown.
         for name in [name for name in self._due.full if self.holds.free(name)]:
             self._due.opens(name)
@@ -154,10 +155,6 @@ class Dispatcher:
         await self._store.holds_changed()
         await self.holds.reread()
         await asyncio.sleep(HOLDS_PAUSE_S)
-
-    def _look_at(self, names: Collection[str]) -> None:
-        """They may have something due."""
-        self._due.look_at(names)
 
     async def _round(self) -> None:
         await self._settling.recording.wait()
@@ -175,6 +172,7 @@ class Dispatcher:
             self.holds.take(name, slots)
         claimed: Counter[str] = Counter()
         started: Counter[str] = Counter()
+        asked = self._gateway.monotonic()
         try:
             leases = await self._store.claim(self._gateway.replica, wants)
             claimed.update(lease.delivery.destination for lease in leases)
@@ -183,28 +181,28 @@ class Dispatcher:
             self._learn_what_is_left(wants, claimed)
             events = await self._load(leases, taken)
         except BaseException:
-            self._look_at(wants)
+            self._due.look_at(wants)
             raise
         finally:
             for name, slots in taken.items():
                 self._give_back(name, max(0, slots - started[name]))
         for lease in leases:
-            self._started(lease, *events.get(lease.delivery.id, (None, None)), taken)
+            self._started(lease, *events.get(lease.delivery.id, (None, None)), asked, taken)
             await self._store.breathe()
 
     def _started(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, taken: dict[str, int]
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, taken: dict[str, int]
     ) -> None:
         """Start a claimed delivery in one of the slots that were taken, or have it wait for the next one."""
         name = lease.delivery.destination
         if taken[name]:
             taken[name] -= 1
-            self._start(lease, event, payload)
+            self._start(lease, event, payload, asked)
         elif self._stop.is_set():
             self._release(lease, has_slot=False)
         else:
             self._bodies.hold(name, size_of(event))
-            self._ahead.put(lease, event, payload)
+            self._ahead.put(lease, event, payload, asked)
             self._call_up(name)
 
     def _call_up(self, name: str) -> None:
@@ -217,7 +215,7 @@ class Dispatcher:
                 self._release(claimed.lease, has_slot=False)
             else:
                 self.holds.take(name, 1)
-                self._start(claimed.lease, claimed.event, claimed.payload)
+                self._start(claimed.lease, claimed.event, claimed.payload, claimed.asked)
 
     def _wants(self) -> Mapping[str, Want]:
         """What to claim now."""
@@ -292,7 +290,7 @@ class Dispatcher:
 
     # one attempt
 
-    def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object = None) -> None:
+    def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float) -> None:
         if (too_early := self.attempts.too_early(lease)) is not None:
             self._settling.add(Ended(outcome=too_early), soon=True)
             return
@@ -301,18 +299,20 @@ class Dispatcher:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)
             return
-        task = asyncio.create_task(self._attempt(lease, event, payload, wait_s))
+        task = asyncio.create_task(self._attempt(lease, event, payload, asked, wait_s))
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 
     def _release(self, lease: Lease, *, has_slot: bool = True) -> None:
         self._settling.add(Ended(outcome=Outcome(lease, Release()), has_slot=has_slot), soon=True)
 
-    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float) -> None:
+    async def _attempt(
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
+    ) -> None:
         name, size = lease.delivery.destination, size_of(event)
         self._bodies.hold(name, size)
         try:
-            outcome, word = await self.attempts.make(lease, event, payload, wait_s)
+            outcome, word = await self.attempts.make(lease, event, payload, asked, wait_s)
         except BaseException as error:
             # A defect: its lease ends, and then it is tried again.
             self._bodies.release(name, size)

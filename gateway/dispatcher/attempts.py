@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,6 +17,10 @@ from gateway.pipeline import Gateway, Tried
 from gateway.presets import OWN
 from gateway.routing import Config
 from gateway.store.nouns import Lease, Outcome, Told
+
+#: Seconds after its lease was asked for within which an attempt begins. What is left of the lease is for its timeout, and
+#: half of LEASE_MARGIN_S to record the outcome.
+LATEST_S: Final = 10.0
 
 
 class Attempts:
@@ -37,11 +42,11 @@ class Attempts:
         return Outcome(lease, Retry(delivery.reason, after_s=closed_s)) if closed_s else None
 
     async def make(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
     ) -> tuple[Outcome, str]:
         """Attempt a delivery once its turn has come, in ``wait_s`` seconds; its outcome, and that in one of a few words.
 
-        ``payload``: of the event, if it is at hand.
+        ``payload``: of the event, if it is at hand; ``asked``: when the lease was asked for, on the monotonic clock.
         """
         if not isinstance(event, Event):
             return await self._damaged(lease, event, lease.delivery.event_id)
@@ -53,6 +58,10 @@ class Attempts:
             if isinstance(found, Outcome):
                 return found, CorruptEvent.reason if isinstance(found.result, Dead) else ""
             others = found
+        if self._gateway.monotonic() - asked > LATEST_S:
+            # The process, or its store, has stood still: another replica may be about to send it, or has.
+            await self._holds.learn(lease.delivery, gates.NOTHING)
+            return Outcome(lease, Release()), ""
         used = self._gateway.config
         tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, others)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):

@@ -1,13 +1,10 @@
 """A person says that a sender is about to choose its secret in a handshake."""
 
-from typing import Final
-
 from gateway.errors import BadRequest, UnknownName
+from gateway.operate import said
 from gateway.pipeline import Gateway
 from gateway.store.learned import EXPECTED_S
 from gateway.wording import printable, suggest_or_list
-
-_LONGEST_BY: Final = 100
 
 
 async def expect_secret(gateway: Gateway, name: str, *, by: str) -> float:
@@ -21,7 +18,5 @@ async def expect_secret(gateway: Gateway, name: str, *, by: str) -> float:
         raise UnknownName(f"unknown source {printable(name[:100])}  ({hint})")
     if not source.learns:
         raise BadRequest(f"the sender of {name} does not choose its secret: its handshakes have no becomes: secret")
-    if not by or len(by) > _LONGEST_BY or not by.isprintable():
-        raise BadRequest(f"by: say who you are, in 1 to {_LONGEST_BY} printable characters")
-    await gateway.note("handshake", name, by=by)
+    await gateway.note("handshake", name, by=said.by(by))
     return gateway.clock() + EXPECTED_S

@@ -29,6 +29,8 @@ class Matches(Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int]
     #: When each matched last, seconds since the epoch.
     last: Mapping[str, float]
+    #: When the newest of these events came, by source.
+    came: Mapping[str, float]
     #: Whether the hour had more events than were counted.
     is_part: bool
 
@@ -38,11 +40,13 @@ async def matches(store: Store, known: Mapping[str, float]) -> Matches:
     page = await store.events(EventQuery(since_s=HOUR_S, limit=COUNTED))
     last = dict(known)
     counts: Counter[str] = Counter()
+    came: dict[str, float] = {}
     for row in page.rows:
+        came.setdefault(row.source, row.received_at)
         for name in _entries_of(row):
             counts[name] += 1
             last[name] = max(last.get(name, 0.0), row.received_at)
-    return Matches(counts=counts, last=last, is_part=bool(page.next))
+    return Matches(counts=counts, last=last, came=came, is_part=bool(page.next))
 
 
 def _entries_of(row: EventRow) -> frozenset[str]:
@@ -100,6 +104,7 @@ def _route(entry: Entry, found: Matches, since: float) -> dict[str, Any]:
     names = {entry.name, *(route for route, _ in entry.deliveries)}
     last = max((found.last[each] for each in names if each in found.last), default=0.0)
     sources = entry.rule.sources
+    came = max((at for name, at in found.came.items() if sources is None or name in sources), default=0.0)
     return {
         "name": entry.name,
         "section": entry.section,
@@ -109,5 +114,6 @@ def _route(entry: Entry, found: Matches, since: float) -> dict[str, Any]:
         "destinations": list(dict.fromkeys(destination for _, destination in entry.deliveries)),
         "matched_1h": max((found.counts.get(each, 0) for each in names), default=0),
         "last_match": iso_time(last) if last else None,
-        "is_silent": bool(since) and last < since,
+        # It was asked since the file is in force, and has not matched.
+        "is_silent": bool(since) and last < since <= came,
     }

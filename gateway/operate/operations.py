@@ -15,7 +15,7 @@ from gateway.dispatcher import Dispatcher
 from gateway.dispatcher.steps import for_ever
 from gateway.errors import BadRequest, BodyGone, UnknownName
 from gateway.model import Delivery, DeliveryState, Event
-from gateway.operate import rerouting, search, selection
+from gateway.operate import rerouting, said, search, selection
 from gateway.operate.errors import Errors
 from gateway.operate.forgetting import Forgetting, Found
 from gateway.operate.freeing import Freed, freed
@@ -28,10 +28,6 @@ from gateway.store.nouns import DeliveryQuery, EventHistory, EventQuery, NewDeli
 from gateway.store.rules import TAKES, unsendable
 from gateway.wording import iso_time, printable
 
-#: The longest pause or mute that ends by itself, seconds: a year.
-LONGEST_PAUSE_S: Final = 366 * 86400
-#: Most characters of a name, a reason, a key.
-LONGEST_BY, LONGEST_REASON, LONGEST_KEY = 100, 500, 200
 #: Deliveries that a preview shows.
 SAMPLE: Final = 5
 #: With more deliveries a preview does not check whether newer events have overtaken them.
@@ -136,7 +132,7 @@ class Operations:
 
         Does nothing if it was stopped before or is over.
         """
-        by = _by(by)
+        by = said.by(by)
         before = await self._store.activity(activity_id)
         if before and before.progress and (before.progress.stopped_by or before.progress.is_over):
             return before
@@ -158,7 +154,7 @@ class Operations:
 
     async def forget(self, find: str, *, by: str, reason: str = "", key: str = "") -> Activity:
         """Begin to forget every event that has this; refused requests and keys that mention it go at once. Raises BadRequest."""
-        activity = await self._forgetting.begin(find, by=_by(by), reason=_reason(reason), key=_key(key))
+        activity = await self._forgetting.begin(find, by=said.by(by), reason=said.reason(reason), key=said.key(key))
         self._unfinished.set()
         return activity
 
@@ -175,33 +171,44 @@ class Operations:
     async def pause(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
         """Hold the deliveries of a destination. Raises BadRequest, UnknownName."""
         self._check_destination(name)
-        reason = _reason(reason, is_needed=True)
-        await self._holds.pause(name, by=_by(by), reason=reason, for_s=_for_s(for_s))
+        reason = said.reason(reason, is_needed=True)
+        await self._holds.pause(name, by=said.by(by), reason=reason, for_s=said.for_s(for_s))
 
     async def resume(self, name: str, *, by: str) -> Freed:
         """Resume deliveries, and try a destination at once that was held otherwise. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         before = self._holds.standing(name)
-        was_paused = await self._holds.resume(name, by=_by(by))
+        was_paused = await self._holds.resume(name, by=said.by(by))
         return freed(before, self._holds.standing(name), was_paused=was_paused)
 
     async def try_now(self, name: str, *, by: str) -> Freed:
         """Try a destination at once that does not answer, denies or asked to wait. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         before = self._holds.standing(name)
-        await self._holds.try_now(name, by=_by(by))
+        await self._holds.try_now(name, by=said.by(by))
         return freed(before, self._holds.standing(name), was_paused=False)
+
+    async def hasten(self, id_: str, *, by: str) -> int:
+        """Try at once what waits for another attempt, of an event or one delivery; how many. Raises BadRequest, UnknownName."""
+        by = said.by(by)
+        history = await self._store.event(id_)
+        if history is None:
+            raise UnknownName(no_such(id_))
+        ids = [each.id for each in history.deliveries if id_ in (each.id, each.event_id)]
+        if count := await self._store.hasten(ids):
+            await self._gateway.note("try", id_, by=by)
+        return count
 
     async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
         """Silence its notifications; its deliveries continue. Raises BadRequest, UnknownName."""
         self._check_destination(name)
-        reason = _reason(reason, is_needed=True)
-        await self._holds.mute(name, by=_by(by), reason=reason, for_s=_for_s(for_s))
+        reason = said.reason(reason, is_needed=True)
+        await self._holds.mute(name, by=said.by(by), reason=reason, for_s=said.for_s(for_s))
 
     async def unmute(self, name: str, *, by: str) -> bool:
         """Turn its notifications back on; whether it was muted. Raises BadRequest, UnknownName."""
         self._check_destination(name)
-        return await self._holds.unmute(name, by=_by(by))
+        return await self._holds.unmute(name, by=said.by(by))
 
     # the loop
 
@@ -247,11 +254,11 @@ class Operations:
     ) -> Task:
         return Task(
             verb=move.verb,
-            by=_by(move.by),
+            by=said.by(move.by),
             which=which,
             subject=subject or selection.in_words(replace(move.filter, state=which.state or ""), move.ids),
-            reason=_reason(move.reason),
-            key=_key(move.key),
+            reason=said.reason(move.reason),
+            key=said.key(move.key),
             asked=_asked(move),
             interval_s=selection.interval_s(move.rate),
             as_new=move.as_new,
@@ -372,29 +379,3 @@ def _asked(move: Move) -> str:
     """What a move is about, without who asks and why."""
     asked = (move.verb, move.filter, sorted(move.ids), move.rate, move.as_new)
     return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
-
-
-def _by(by: str) -> str:
-    if not by or len(by) > LONGEST_BY or not by.isprintable():
-        raise BadRequest(f"by: say who you are, in 1 to {LONGEST_BY} printable characters")
-    return by
-
-
-def _key(key: str) -> str:
-    if len(key) > LONGEST_KEY or not key.isprintable():
-        raise BadRequest(f"key: at most {LONGEST_KEY} printable characters")
-    return key
-
-
-def _reason(reason: str, *, is_needed: bool = False) -> str:
-    if is_needed and not reason.strip():
-        raise BadRequest("reason: say why, for others who look after the gateway")
-    if len(reason) > LONGEST_REASON:
-        raise BadRequest(f"reason: at most {LONGEST_REASON} characters")
-    return printable(reason)
-
-
-def _for_s(for_s: float | None) -> float | None:
-    if for_s is not None and not 0 < for_s <= LONGEST_PAUSE_S:
-        raise BadRequest(f"for_s: {for_s:g} is out of range: from 1 second to {LONGEST_PAUSE_S}")
-    return for_s

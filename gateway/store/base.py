@@ -182,6 +182,12 @@ class Store(Reads, Protocol):
     async def crashed(self, delivery_id: str) -> Delivery | None:
         """Count a death of the process against a pending delivery; the delivery as it is now, or None if it is not pending."""
 
+    async def hasten(self, delivery_ids: Collection[str]) -> int:
+        """Make those due now that wait for another attempt; how many. Their budgets and attempts stay as they are.
+
+        What is leased, due already or behind another one in its lane is left alone, and so is what was never attempted.
+        """
+
     # what replicas share
 
     async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:

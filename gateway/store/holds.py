@@ -53,13 +53,18 @@ class Pause(Struct, frozen=True, kw_only=True):
 
 def paused_by(pause: Pause) -> str:
     """A pause in words: ``paused by ann until 2026-12-31T12:00:00Z: their migration``."""
-    until = "" if pause.until is None else f" until {iso_time(pause.until)}"
+    until = "" if pause.until is None else f" until {_moment(pause.until)}"
     return f"paused by {pause.by}{until}: {pause.reason}"
 
 
 def lasting_reason(pause: Pause) -> str:
     """Why, and until when: ``their migration (until 2026-12-31T12:00:00Z)``."""
-    return pause.reason if pause.until is None else f"{pause.reason} (until {iso_time(pause.until)})"
+    return pause.reason if pause.until is None else f"{pause.reason} (until {_moment(pause.until)})"
+
+
+def _moment(seconds: float) -> str:
+    """To the second: nobody pauses anything by the millisecond."""
+    return iso_time(round(seconds)).replace(".000Z", "Z")
 
 
 class Circuit(Struct, frozen=True, kw_only=True):

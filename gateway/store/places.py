@@ -5,7 +5,9 @@ from typing import Final, NamedTuple, Self
 
 from gateway.errors import QueryRefused
 
-_TEXT: Final = re.compile("[0-9]{1,18}(-[0-9]{1,18}){0,2}", re.ASCII)
+_TEXT: Final = re.compile("[0-9]{1,19}(-[0-9]{1,19}){0,2}", re.ASCII)
+#: The highest number that a store can ask for.
+_HIGHEST: Final = (1 << 63) - 1
 
 
 class Place(NamedTuple):
@@ -21,9 +23,10 @@ class Place(NamedTuple):
     @classmethod
     def read(cls, text: str) -> Self:
         """From a text that the store handed out; raises QueryRefused for any other."""
-        if not _TEXT.fullmatch(text):
+        numbers = [int(each) for each in text.split("-")] if _TEXT.fullmatch(text) else []
+        if not numbers or max(numbers) > _HIGHEST:
             raise _refused(text)
-        return cls(*map(int, text.split("-")))
+        return cls(*numbers)
 
     @property
     def suffix(self) -> str:

@@ -156,6 +156,7 @@ def handlers(context: Context) -> list[Any]:
 # --- filters ---
 
 
+OwnId = Annotated[str, PathParameter(description="Id of an event, or of one of its deliveries.")]
 Source = Annotated[str, QueryParameter(description="Name of a source.")]
 Type = Annotated[str, QueryParameter(description="Glob for the event's type: `contact.*`.")]
 Destination = Annotated[str, QueryParameter(description="Name of a destination, current or removed.")]
@@ -239,10 +240,16 @@ def _reading(context: Context) -> list[Any]:
     @_get(
         "/api/events/{event_id:str}", summary="Show one event with its deliveries, attempts and routes", tags=["events"]
     )
-    async def event(
-        event_id: Annotated[str, PathParameter(description="Id of an event, or of one of its deliveries.")],
-    ) -> dict[str, Any]:
+    async def event(event_id: OwnId) -> dict[str, Any]:
         return await event_document(context, await history_of(context, event_id))
+
+    @_post(
+        "/api/events/{event_id:str}/try",
+        summary="Try at once what waits for another attempt, of an event or one delivery",
+        tags=["events"],
+    )
+    async def try_at_once(event_id: OwnId, data: JSONBody[ByRequest | None] = None) -> dict[str, Any]:
+        return {"tried": await context.operations.hasten(event_id, by=_who(data))}
 
     @_get(
         "/api/deliveries",
@@ -272,7 +279,7 @@ def _reading(context: Context) -> list[Any]:
         rows = await store.rejected(limit=most if which.is_empty else refusals.MOST)
         return [refusals.document(context.gateway.config, each) for each in refusals.meant(rows, which)[:most]]
 
-    return [events, event, deliveries, dead, rejected]
+    return [events, event, try_at_once, deliveries, dead, rejected]
 
 
 # --- destinations ---

@@ -57,7 +57,12 @@ def _moves(context: Context) -> list[Any]:
         activity = await context.operations.stop(activity_id, by=SOMEBODY)
         return Redirect(f"/activity/{activity.id}", status_code=303)
 
-    return [replay, discard, ask_replay, ask_discard, stop]
+    @post("/events/{event_id:str}/try")
+    async def try_at_once(event_id: FromPath[str], request: Request[Any, Any, Any]) -> Response[Any]:
+        await context.operations.hasten(str((await request.form()).get("ids", event_id)), by=SOMEBODY)
+        return Redirect(f"/events/{quote(event_id, safe='')}", status_code=303)
+
+    return [try_at_once, replay, discard, ask_replay, ask_discard, stop]
 
 
 async def _move(context: Context, request: Request[Any, Any, Any], verb: _Verb, form: _Fields) -> Response[Any]:

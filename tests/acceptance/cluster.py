@@ -198,12 +198,12 @@ def over_rate(sink: Sink) -> int:
     """By how many the busiest second of the destination with a rate exceeded it.
 
     A second less one interval: of requests that start evenly, one more arrives within a second as soon as the last one
-    travels a moment faster than the first.
+    travels a moment faster than the first. What a busy machine kept from being read may have come before.
     """
-    times = [each.at for each in of(sink, "rated")]
+    requests = of(sink, "rated")
     most, first = 0, 0
-    for last, at in enumerate(times):
-        while times[first] < at - (1.0 - 1.0 / RATE):
+    for last, each in enumerate(requests):
+        while requests[first].earliest < each.at - (1.0 - 1.0 / RATE):
             first += 1
         most = max(most, last - first + 1)
     return max(0, most - RATE)

@@ -43,10 +43,12 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(gateway, verb):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_full_disk_behind_standard_output_is_one_clear_line(gateway):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_clear_line(gateway, unbuffered):
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m gateway events --json > /dev/full"],
-        cwd=gateway.folder, env=gateway.cli_environ, capture_output=True, text=True, timeout=60,
+        cwd=gateway.folder, env=gateway.cli_environ | {"PYTHONUNBUFFERED": unbuffered},
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1
     assert "No space left" in done.stderr

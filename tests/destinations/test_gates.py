@@ -419,3 +419,11 @@ def test_every_gate_opens_again_by_itself(outcomes):
             assert permit(gate, OPEN_RULES, now).count >= 1
         gate, _ = started(gate, OPEN_RULES, now)
         gate = learned(gate, outcome, now)
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "said"), [(0.5, "0.5 s"), (9.96, "10.0 s"), (42.4, "42 s"), (1792.0, "29 min 52 s"), (7200.0, "2 h")]
+)
+def test_how_long_it_waits_is_said_as_people_say_it(wait_s, said):
+    gate = learned(Gate(), Learned(outcome="limited", wait_s=wait_s), 0.0, "d")
+    assert permit(gate, OPEN_RULES, 0.0).why.endswith(f"next start in {said}")

@@ -11,7 +11,7 @@ from tests.world import World, numbered, story, to_crm
 
 async def claimed(world: World) -> None:
     """One round: what waits takes the free slots, and the places ahead of them."""
-    world.dispatcher._look_at(["crm"])
+    world.dispatcher._due.look_at(["crm"])
     await world.dispatcher._claim(world.dispatcher._wants())
 
 

@@ -90,8 +90,16 @@ async def test_the_map_has_numbers_and_says_what_is_silent(tmp_path):
             page = (await desk.client.get("/routes", headers=HTML)).text
             assert "<b>3</b> events/h" in page
             assert "<b>7</b> refused" in page
-            assert page.count("silent since the reload") == 1
             assert "<b>3</b> delivered/h" in page
+            assert page.count("silent since the reload") == 1
+            desk.clock.now += 5.0
+            desk.reloader.since = desk.clock.wall()
+            page = (await desk.client.get("/routes", headers=HTML)).text
+            assert "silent since the reload" not in page, "nothing came since then that it could have matched"
+            desk.clock.now += 5.0
+            await desk.receive(numbered(9))
+            page = (await desk.client.get("/routes", headers=HTML)).text
+            assert page.count("silent since the reload") == 1, "all matched, never did not"
 
 
 @story
@@ -305,6 +313,33 @@ async def test_one_with_dead_letters_is_not_healthy(tmp_path):
             await desk.turn()
             _, [crm] = await desk.ask("/api/destinations")
             assert crm["condition"] == "dead letters"
+
+
+@story
+async def test_what_waits_for_another_attempt_is_tried_at_once(tmp_path):
+    with Sink(answer(503), answer(503), answer(200)) as sink:
+        async with Desk(tmp_path, to_crm(sink, retry={"for": "1d", "first": "1h"})) as desk:
+            event_id = (await desk.receive()).event_id
+            await desk.turn()
+            [delivery] = (await desk.ask(f"/api/events/{event_id}"))[1]["deliveries"]
+            assert delivery["due_in_s"] > 1000.0
+            page = (await desk.client.get(f"/events/{event_id}", headers=HTML)).text
+            assert "Try now" in page
+            assert await desk.ask(f"/api/events/{delivery['id']}/try", {"by": "ann"}) == (200, {"tried": 1})
+            await desk.turn()
+            assert len(sink.requests) == 2
+            gone = await posted(desk, f"/events/{event_id}/try", ids=delivery["id"])
+            assert gone.headers["location"] == f"/events/{event_id}"
+            await desk.turn()
+            assert len(sink.requests) == 3
+            assert await desk.ask(f"/api/events/{event_id}/try", {"by": "ann"}) == (200, {"tried": 0})
+            assert (await desk.ask("/api/events/evt_none/try", {"by": "ann"}))[0] == 404
+            done = (await desk.ask("/api/activity"))[1]["activity"]
+            assert [(each["verb"], each["subject"], each["by"]) for each in done] == [
+                ("try", delivery["id"], "console"),
+                ("try", delivery["id"], "ann"),
+            ]
+            assert f"/events/{delivery['id']}" in (await desk.client.get("/activity", headers=HTML)).text
 
 
 @story

@@ -19,12 +19,13 @@ from gateway.store.postgres.gathering import Gathering
 from gateway.store.postgres.rows import (
     columns,
     distinct,
+    event_of_delivery,
     event_row,
     lock_of,
     packed,
-    same_day,
     seq_of,
     token_of,
+    turn_of,
 )
 
 NO_ROUTES: Final[frozenset[str]] = frozenset()
@@ -84,8 +85,7 @@ async def _add(
     keys = [(source, key, new.event.id, new.window_s) for (source, key), new in sorted(firsts.items())]
     wanted = distinct(each.destination for each in _deliveries(news))
     asked = (wanted, [due_since(each) for each in wanted])
-    count = sum(1 + len(new.deliveries) for new in firsts.values())
-    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, count, *asked)
+    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, len(firsts), *asked)
     owners = firsts if taken is None else await owners_of(connection, firsts, set(taken))
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
     adding = _Adding(
@@ -164,7 +164,8 @@ class _Adding(Struct, kw_only=True):
         self.came[new.event.source] += 1
         self.events.append(event_row(seq, new.event, redact=new.is_redacted_later))
         late = self._held_back(seq, new) if new.firings else NO_ROUTES
-        leases = [self._delivery(each, seq, new, replica) for each in new.deliveries if each.route not in late]
+        kept = [each for each in new.deliveries if each.route not in late]
+        leases = [self._delivery(each, seq | place, new, replica) for place, each in enumerate(kept, 1)]
         return Appended(new.event.id, False, tuple(lease for lease in leases if lease), late)
 
     def _held_back(self, event_seq: int, new: NewEvent) -> frozenset[str]:
@@ -177,13 +178,10 @@ class _Adding(Struct, kw_only=True):
                 late |= firing.routes
         return frozenset(late)
 
-    def _delivery(self, new: NewDelivery, event_seq: int, event: NewEvent, replica: str) -> Lease | None:
+    def _delivery(self, new: NewDelivery, seq: int, event: NewEvent, replica: str) -> Lease | None:
         added = self.added
-        number = next(self.numbers)
-        seq = same_day(event_seq, number)
         if new.gather is not None:
-            due = self.gathering.due(new, seq, len(event.event.body))
-            self._waits(new, event_seq, event, seq, due)
+            self._waits(new, event, seq, self.gathering.due(new, seq, len(event.event.body)))
             return None
         lane = None if new.lane is None else packed(new.lane).decode()
         admission = rules.admitted(new, lane, self.busy, others_due=new.destination in self.due)
@@ -198,14 +196,14 @@ class _Adding(Struct, kw_only=True):
             (
                 seq,
                 new.id,
-                event_seq,
+                event_of_delivery(seq),
                 event.event.id,
                 new.route,
                 new.destination,
                 _due(admission, added.now + new.wait_s),
                 until,
                 None if lane is None else lane.encode(),
-                None if lane is None else number,
+                None if lane is None else turn_of(seq),
             )
         )
         if admission == "later":
@@ -228,9 +226,9 @@ class _Adding(Struct, kw_only=True):
         added.leases.append(lease)
         return lease
 
-    def _waits(self, new: NewDelivery, event_seq: int, event: NewEvent, seq: int, due: float) -> None:
+    def _waits(self, new: NewDelivery, event: NewEvent, seq: int, due: float) -> None:
         """It gathers with others."""
-        named = (seq, new.id, event_seq, event.event.id, new.route, new.destination)
+        named = (seq, new.id, event_of_delivery(seq), event.event.id, new.route, new.destination)
         self.deliveries.append((*named, due, None, None, None))
         self.added.later.append((new.destination, due))
         self.added.pending += 1

@@ -1,6 +1,7 @@
 """A database as one side of a copy."""
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -13,8 +14,8 @@ from gateway.store.copying import BYTES, COLUMNS, EVENTS, PARTS, ROWS, Chunk, Pl
 from gateway.store.postgres import migrate, schema
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING, Connection, connect, translated
-from gateway.store.postgres.rows import packed, same_day, seq_of, unpacked
-from gateway.store.postgres.tables import DAY_BITS
+from gateway.store.postgres.rows import number_of, packed, seq_of, unpacked
+from gateway.store.postgres.tables import DAY_BITS, PLACE_BITS, PLACES, belongs
 from gateway.wording import count
 
 _LOW: Final = (1 << DAY_BITS) - 1
@@ -120,31 +121,31 @@ _PLANNING: Final = {**PLANNING, "plan_cache_mode": "force_custom_plan"}
 #: What there is to know of tables that have just been filled, before they are compared.
 _ANALYZE: Final = "ANALYZE event, queue, done, attempt, notice, timing, held_back, dedupe"
 _OF_EVENTS: Final = "event_seq = ANY ($1::bigint[])"
-_ENDED: Final = f"{_OF_EVENTS} AND seq BETWEEN $2 AND $3"
+_SEQS: Final = f"""
+seq = ANY (ARRAY(SELECT b.seq FROM unnest($1::bigint[]) AS k (seq) CROSS JOIN LATERAL (SELECT seq FROM {{}} WHERE {belongs("seq", "k.seq")} OFFSET 0) b))
+"""
+_WAITING: Final = _SEQS.format("queue")
+_ENDED: Final = f"{_SEQS.format('done')} AND seq BETWEEN $2 AND $3"
 _DELIVERY: Final = """
 event_seq, seq, id, route, destination, {0}, attempts, attempts_before_replay, spent_s, crashes, reason, last_status,
 last_answer, changed_at, lane, {1}, task
 """
 _EITHER: Final = f"""
-(SELECT seq, event_seq FROM queue WHERE {_OF_EVENTS} UNION ALL SELECT seq, event_seq FROM done WHERE {_ENDED}) d
+(SELECT seq, event_seq FROM queue WHERE {_WAITING} UNION ALL SELECT seq, event_seq FROM done WHERE {_ENDED}) d
 """
 _OF_EVENT: Final = {
     "delivery": f"""
-    SELECT {_DELIVERY.format("'pending'::text, due", "turn, ''::bytea")} FROM queue WHERE {_OF_EVENTS} UNION ALL
+    SELECT {_DELIVERY.format("'pending'::text, due", "turn, ''::bytea")} FROM queue WHERE {_WAITING} UNION ALL
     SELECT {_DELIVERY.format("state, NULL", "NULL, cause")} FROM done WHERE {_ENDED} ORDER BY 1, 2
     """,
     "attempt": f"""
     SELECT d.event_seq, {_listed("attempt", "a.").partition(", ")[2]} FROM {_EITHER} JOIN attempt a ON a.delivery_seq = d.seq
     WHERE a.delivery_seq BETWEEN $2 AND $3 ORDER BY 1, 2, 3
     """,
-    "notice": f"""
-    SELECT d.event_seq, {_listed("notice", "n.").partition(", ")[2]} FROM {_EITHER} JOIN notice n ON n.delivery_seq = d.seq
-    ORDER BY 1, 2
-    """,
-    "timing": f"""
-    SELECT d.event_seq, {_listed("timing", "t.").partition(", ")[2]} FROM {_EITHER} JOIN timing t ON t.delivery_seq = d.seq
-    ORDER BY 1, 2
-    """,
+    **{
+        kind: f"SELECT d.event_seq, {_listed(kind, 'o.').partition(', ')[2]} FROM {_EITHER} JOIN {kind} o ON o.delivery_seq = d.seq ORDER BY 1, 2"
+        for kind in ("notice", "timing")
+    },
     "held_back": f"SELECT {_listed('held_back', '')} FROM held_back WHERE {_OF_EVENTS} AND event_seq BETWEEN $2 AND $3 ORDER BY 1, 2",
 }
 #: The key that each other part is read by, with its types; numbers are added up.
@@ -164,17 +165,18 @@ TRUNCATE tally;
 INSERT INTO tally SELECT destination, 'pending', '', count(*) FROM queue GROUP BY 1;
 INSERT INTO tally SELECT destination, state, cause, count(*) FROM done GROUP BY 1, 2, 3;
 """
-# Tasks continue after the event that they had come to: its number ends in the same bits.
+# Tasks continue after the event that they had come to: in a copy they name its number.
 _PLACES: Final = f"""
 UPDATE activity SET
-    position = coalesce((SELECT max(seq) FROM event e WHERE e.seq & {_LOW} <= activity.position & {_LOW}), 0),
-    ends = coalesce((SELECT max(seq) FROM event e WHERE e.seq & {_LOW} <= activity.ends & {_LOW}), 0)
+    position = coalesce((SELECT max(seq) FROM event e WHERE (e.seq & {_LOW}) >> {PLACE_BITS} <= activity.position), 0),
+    ends = coalesce((SELECT max(seq) FROM event e WHERE (e.seq & {_LOW}) >> {PLACE_BITS} <= activity.ends), 0)
 WHERE NOT finished
 """
 _NUMBERS: Final = (
     f"""
-    SELECT setval('number', greatest(1, (SELECT max(seq & {_LOW}) FROM event), (SELECT max(seq & {_LOW}) FROM delivery),
-        (SELECT max(turn) FROM queue)))
+    SELECT setval('number', greatest(
+        1, (SELECT max((seq & {_LOW}) >> {PLACE_BITS}) FROM event), (SELECT max(turn >> {PLACE_BITS}) + 1 FROM queue)
+    ))
     """,
     """
     SELECT setval(pg_get_serial_sequence('activity', 'seq'), greatest(1, (SELECT max(seq) FROM activity)))
@@ -248,9 +250,10 @@ class PostgresSide:
             return Chunk({}, None)
         seqs = [row["seq"] for row in events]
         last = seqs[-1]
-        rows = {"event": _read("event", events)}
+        rows = {"event": _unnumbered("event", _read("event", events))}
         for kind, statement in _OF_EVENT.items():
-            rows[kind] = _read(kind, await self._connection.fetch(statement, seqs, seqs[0] & ~_LOW, last | _LOW))
+            found = _read(kind, await self._connection.fetch(statement, seqs, seqs[0] & ~_LOW, last | _LOW))
+            rows[kind] = _unnumbered(kind, found)
         return Chunk(rows, (last,))
 
     async def _of_key(self, part: str, after: Place) -> Chunk:
@@ -264,7 +267,7 @@ class PostgresSide:
         statement = f"SELECT {', '.join(listed)} FROM {table} {where} ORDER BY {', '.join(key)} LIMIT {ROWS}"
         rows = await self._connection.fetch(statement, *after)
         last = tuple(rows[-1][name] for name in key) if len(rows) == ROWS else None
-        return Chunk({part: _read(part, rows)}, last)
+        return Chunk({part: _unnumbered(part, _read(part, rows))}, last)
 
     # writing
 
@@ -277,11 +280,12 @@ class PostgresSide:
 
     async def add(self, part: str, chunk: Chunk, then: tuple[str, Place] | None) -> None:  # noqa: ARG002  as every target
         async with translated(self._address), self._connection.transaction():
-            seqs = {row[0]: seq_of(row[_STORED_AT], row[0] & _LOW) for row in chunk.rows.get("event", ())}
+            seqs = {row[0]: seq_of(row[_STORED_AT], row[0]) for row in chunk.rows.get("event", ())}
+            places = _places(chunk.rows.get("delivery", ()))
             await self._add_days({seq >> DAY_BITS for seq in seqs.values()})
             ids = {seqs[row[0]]: row[1] for row in chunk.rows.get("event", ())}
             for kind, rows in chunk.rows.items():
-                await self._insert(kind, _numbered(kind, rows, seqs), ids)
+                await self._insert(kind, _numbered(kind, rows, seqs, places), ids)
             await self._connection.execute("DELETE FROM copying")
             await self._connection.execute("INSERT INTO copying VALUES ($1)", msgspec.msgpack.encode(then))
             if then is None:
@@ -330,13 +334,42 @@ class PostgresSide:
 _STORED_AT: Final = COLUMNS["event"].split().index("stored_at")
 
 
-def _numbered(kind: str, rows: Sequence[Row], seqs: Mapping[int, int]) -> list[Row]:
-    """Rows with the numbers that they have here: those of an event begin with the day it was stored on."""
-    if kind == "event":
+def _unnumbered(kind: str, rows: list[Row]) -> list[Row]:
+    """Rows with the numbers that they have in a copy: those of events without their days, those of deliveries unique."""
+    if kind in ("event", "held_back"):
+        return [(number_of(row[0]), *row[1:]) for row in rows]
+    if kind in ("delivery", "attempt", "notice", "timing"):
+        return [(number_of(row[0]), row[1] & _LOW, *row[2:]) for row in rows]
+    if kind == "activity":
+        return [
+            tuple(number_of(each) if at in _POSITIONS and each is not None else each for at, each in enumerate(row))
+            for row in rows
+        ]
+    return rows
+
+
+_POSITIONS: Final = frozenset(COLUMNS["activity"].split().index(name) for name in ("position", "ends"))
+
+
+def _places(deliveries: Sequence[Row]) -> dict[int, int]:
+    """By the number of a delivery in a copy: its place among those of its event."""
+    places: dict[int, int] = {}
+    counts: Counter[int] = Counter()
+    for event, seq in sorted(row[:2] for row in deliveries):
+        counts[event] += 1
+        if counts[event] > PLACES:
+            raise StoreError(f"an event has more than {PLACES} deliveries, which a PostgreSQL store cannot hold")
+        places[seq] = counts[event]
+    return places
+
+
+def _numbered(kind: str, rows: Sequence[Row], seqs: Mapping[int, int], places: Mapping[int, int]) -> list[Row]:
+    """Rows with the numbers that they have here."""
+    if kind in ("event", "held_back"):
         return [(seqs[row[0]], *row[1:]) for row in rows]
     if kind in ("delivery", "attempt", "notice", "timing"):
-        return [(seqs[row[0]], same_day(seqs[row[0]], row[1] & _LOW), *row[2:]) for row in rows]
-    return [(seqs[row[0]], *row[1:]) for row in rows] if kind == "held_back" else list(rows)
+        return [(seqs[row[0]], seqs[row[0]] | places[row[1]], *row[2:]) for row in rows]
+    return list(rows)
 
 
 def _is_text(kind: str, name: str) -> bool:

@@ -115,10 +115,9 @@ async def _remove(connection: Connection, day: int, dead_since: float) -> bool:
         await connection.execute(statement, low, high, needed)
     for table in schema.BY_DAY:
         await connection.execute(f"ALTER TABLE {table} DETACH PARTITION {table}_d{day}")
-    # Of a delivery that waits, the attempts are of this day.
-    deliveries = f"SELECT seq FROM done_d{day} WHERE event_seq = ANY ($1::bigint[]) UNION SELECT seq FROM queue WHERE event_seq = ANY ($1::bigint[])"
+    # Whatever belongs to an event has its number; of a delivery that waits, the attempts are of this day.
     for table, key in _KEYS.items():
-        these = {"attempt": f"{key} IN ({deliveries})", "done": "event_seq = ANY ($1::bigint[])"}
+        these = dict.fromkeys(("attempt", "done"), f"({key} & ~{tables.PLACES}::bigint) = ANY ($1::bigint[])")
         which = these.get(table, f"{key} = ANY ($1::bigint[])")
         await connection.execute(f"INSERT INTO {table} SELECT * FROM {table}_d{day} WHERE {which}", needed)
     had_events = await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM event_d{day})")

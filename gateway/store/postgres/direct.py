@@ -41,7 +41,7 @@ class Added(Struct, kw_only=True):
 
 
 class _Given(Struct, kw_only=True):
-    """What the statement is given: rows in which the place of a number stands for the number."""
+    """What the statement is given: rows in which the place of an event's number stands for the number."""
 
     firsts: dict[Key, NewEvent]
     events: list[tuple[Any, ...]]
@@ -55,7 +55,7 @@ class _Given(Struct, kw_only=True):
     @property
     def count(self) -> int:
         """The numbers that it takes."""
-        return len(self.events) + len(self.deliveries)
+        return len(self.events)
 
 
 class _Found(Struct, kw_only=True):
@@ -106,11 +106,14 @@ async def _stored_after_all(line: Line, replica: int, given: _Given) -> _Found |
     if not stored:
         return None
     async with line.alone() as connection:
-        leased = dict(await connection.fetch(sql.STORED_LEASED, [row[1] for row in given.deliveries], replica))
-    places = {row[0]: number_of(leased[row[1]]) for row in given.deliveries if row[1] in leased}
+        leased = {
+            row["id"]
+            for row in await connection.fetch(sql.STORED_LEASED, [row[1] for row in given.deliveries], replica)
+        }
+    numbers = {row["id"]: number_of(row["seq"]) for row in stored}
     return _Found(
         now=stored[0]["stored_at"],
-        numbers=[places.get(place + 1, 0) for place in range(given.count)],
+        numbers=[numbers.get(row[1], 0) for row in given.events],
         taken=[row["id"] for row in stored],
         due={row[5] for row in given.deliveries if row[1] not in leased},
     )
@@ -132,18 +135,15 @@ def _given(calls: Sequence[Append]) -> _Given:
     deliveries: list[tuple[Any, ...]] = []
     #: Destinations for which others wait by then.
     due = set[str]()
-    place = 0
     for call in calls:
         for new in call.events:
             key = (new.event.source, new.key)
             if key in firsts:
                 continue
             firsts[key] = new
-            place += 1
-            at, event_id = place, new.event.id
+            at, event_id = len(events) + 1, new.event.id
             events.append(event_row(at, new.event, redact=new.is_redacted_later))
-            for each in new.deliveries:
-                place += 1
+            for place, each in enumerate(new.deliveries, 1):
                 destination, lease_s = each.destination, each.lease_s
                 if rules.admitted(each, None, _NO_LANES, others_due=destination in due) == "due":
                     due.add(destination)
@@ -153,9 +153,7 @@ def _given(calls: Sequence[Append]) -> _Given:
 
 
 def _answered(calls: Sequence[Append], given: _Given, owners: Owners, found: _Found) -> Added:
-    granting = _Granting(
-        added=Added(now=found.now), numbers=found.numbers, due=set(found.due), day=seq_of(found.now, 0)
-    )
+    granting = _Granting(added=Added(now=found.now), numbers=found.numbers, due=set(found.due))
     rows = iter(given.deliveries)
     left = set(map(id, given.firsts.values()))
     for call in calls:
@@ -180,19 +178,19 @@ class _Granting(Struct, kw_only=True):
     added: Added
     numbers: Sequence[int]
     due: set[str]
-    #: The seq that day begins with.
-    day: int
 
     def leases(self, replica: str, rows: Sequence[tuple[Any, ...]]) -> tuple[Lease, ...]:
         """Those of one event, from the rows of its deliveries."""
         added = self.added
         added.pending += len(rows)
         granted = []
-        for place, id_, _, event_id, route, destination, _, lease_s, _, _ in rows:
+        for place, id_, at, event_id, route, destination, _, lease_s, _, _ in rows:
             if lease_s is None or destination in self.due:
                 added.due.add(destination)
                 continue
             delivery = Delivery(id=id_, event_id=event_id, route=route, destination=destination, due_in_s=0.0)
-            granted.append(Lease(delivery, replica, token_of(self.day | self.numbers[place - 1], 1), lease_s))
+            granted.append(
+                Lease(delivery, replica, token_of(seq_of(added.now, self.numbers[at - 1]) | place, 1), lease_s)
+            )
         added.leases += granted
         return tuple(granted)

@@ -16,7 +16,7 @@ from gateway.store.postgres import gathering, tasks, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
-from gateway.store.postgres.questions import LAST_EVENT
+from gateway.store.postgres.questions import LAST_EVENT, OF_EVENTS
 from gateway.store.postgres.rows import name_of, packed, to_json, unpacked
 from gateway.store.postgres.tasks import Moved
 
@@ -55,7 +55,7 @@ FORGET_KEYS: Final = "DELETE FROM {table} WHERE key = ANY ($1::bytea[])"
 SIZES: Final = """
 SELECT seq, id, length(body) AS size FROM event WHERE id = ANY ($1::text[]) AND body_is <> 'forgotten' ORDER BY seq FOR UPDATE
 """
-DELIVERIES: Final = "SELECT event_seq, seq, destination, lane, state FROM delivery WHERE event_seq = ANY ($1::bigint[])"
+DELIVERIES: Final = f"SELECT event_seq, d.seq, destination, lane, state FROM {OF_EVENTS}"
 ATTEMPTS: Final = "SELECT delivery_seq, count(*) FROM attempt WHERE delivery_seq = ANY ($1::bigint[]) GROUP BY 1"
 _KEPT: Final = "id, event_seq, event_id, route, destination, grants, attempts, attempts_before_replay, spent_s, crashes, last_status"
 _STATES: Final = ", ".join(f"'{state}'" for state in rules.FORGOTTEN)

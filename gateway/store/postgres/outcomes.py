@@ -1,7 +1,7 @@
 """How due deliveries are claimed, and how outcomes are recorded with the notices of the deliveries that died."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line, is_there_already
 from gateway.store.postgres.hints import lower
 from gateway.store.postgres.rows import (
-    DAY_MASK,
     columns,
     delivery_of,
+    event_of_delivery,
     fence_of,
     lock_of,
     outcome_row,
@@ -206,6 +206,11 @@ async def lock_lanes(connection: Connection, lanes: Lanes) -> None:
     await connection.execute(sql.LOCK, [lock_of("lane", *lane) for lane in lanes])
 
 
+async def lock_events(connection: Connection, seqs: Iterable[int]) -> None:
+    """Nobody else adds deliveries to these events until the end of the transaction."""
+    await connection.execute(sql.LOCK, [lock_of("event", str(seq)) for seq in seqs])
+
+
 async def let_next_go(connection: Connection, lanes: Lanes, due: dict[str, float]) -> None:
     """The next ones of lanes that may have lost their first are due, now or when they have waited long enough.
 
@@ -228,8 +233,13 @@ async def _notify(connection: Connection, outcome: Outcome, settled: Settled) ->
             await connection.execute(sql.ONE_MORE, last_seq)
             continue
         dead_seq, _ = fence_of(outcome.lease.token)
-        given = (dead_seq, DAY_MASK, new_id("dlv", now), route, destination, due)
+        event_seq = event_of_delivery(dead_seq)
+        await lock_events(connection, [event_seq])
+        given = (event_seq, dead_seq, new_id("dlv", now), route, destination, due)
         seq = await connection.fetchval(sql.ADD_DELIVERY, *given)
+        if seq is None:
+            # The event has as many deliveries as it may have: its death is seen all the same.
+            continue
         dead = to_json(replace(notice, reason=unpacked(packed(notice.reason))))
         await connection.execute(sql.ADD_NOTICE, seq, teller, due, dead)
         settled.ended -= 1

@@ -110,6 +110,9 @@ class PostgresStore(PostgresReads):
         row = await self._fetchrow(sql.CRASHED, name_of(delivery_id))
         return None if row is None else delivery_of(row, row["now"])
 
+    async def hasten(self, delivery_ids: Collection[str]) -> int:
+        return await self._moving(lambda connection, moved: tasks.hasten(connection, delivery_ids, moved))
+
     # what replicas share
 
     async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002  as every store

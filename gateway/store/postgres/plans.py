@@ -16,7 +16,7 @@ from gateway.store.activities import Task, TaskVerb
 from gateway.store.nouns import DeliveryQuery
 from gateway.store.numbers import Group
 from gateway.store.postgres.connections import Connection, Snapshot
-from gateway.store.postgres.questions import NOT_THERE
+from gateway.store.postgres.questions import NOT_THERE, SEQS_NAMED
 from gateway.store.postgres.rows import name_of, packed, unpacked
 from gateway.store.postgres.search import Searcher
 from gateway.store.postgres.tables import DAY_BITS
@@ -42,13 +42,10 @@ SLICE_OF_ENDED: Final = f"SELECT d.event_seq, d.seq {_ENDED} ORDER BY d.event_se
 SLICE_OF_WAITING: Final = f"SELECT d.event_seq, d.seq {_WAITING} ORDER BY d.event_seq LIMIT $11"
 COUNT_ENDED: Final = f"SELECT count(*) {_ENDED}"
 COUNT_WAITING: Final = f"SELECT count(*) {_WAITING}"
-NAMED: Final = """
+NAMED: Final = f"""
 SELECT d.seq, d.state, e.body_is, e.id, d.destination, d.cause, d.route, e.source, e.type, d.event_seq, d.changed_at
 FROM delivery d JOIN event e ON e.seq = d.event_seq
-WHERE d.seq = ANY (ARRAY(
-    SELECT seq FROM queue WHERE id = ANY ($1::text[]) UNION ALL SELECT seq FROM done WHERE id = ANY ($1::text[])
-    UNION ALL SELECT b.seq FROM delivery b WHERE b.event_seq = ANY (ARRAY(SELECT seq FROM event WHERE id = ANY ($1::text[])))
-))
+WHERE d.seq = ANY (ARRAY({SEQS_NAMED}))
 """
 
 

@@ -3,6 +3,8 @@
 
 from typing import Final
 
+from gateway.store.postgres.tables import belongs
+
 #: What ``rows.event_of`` needs.
 EVENT: Final = "e.seq, e.id, e.source, e.type, e.received_at, e.headers, e.body, e.sha256, e.body_is, e.label"
 #: What ``rows.delivery_of`` needs, and the state.
@@ -44,34 +46,40 @@ TYPES_OF: Final = "SELECT seq, type FROM event WHERE seq = ANY ($1::bigint[])"
 RECEIVED_AT: Final = "SELECT received_at FROM event WHERE seq >= $1 ORDER BY seq LIMIT 1"
 HELD_BACK: Final = "SELECT name, key, event_id, fired_at FROM held_back WHERE event_seq = $1 ORDER BY name"
 #: True of events whose body is no longer needed.
-AT_REST: Final = """
-NOT EXISTS (SELECT 1 FROM queue q WHERE q.event_seq = e.seq)
-AND NOT EXISTS (SELECT 1 FROM done d WHERE d.event_seq = e.seq AND d.state = 'dead')
+AT_REST: Final = f"""
+NOT EXISTS (SELECT 1 FROM queue q WHERE {belongs("q.seq", "e.seq")})
+AND NOT EXISTS (SELECT 1 FROM done d WHERE {belongs("d.seq", "e.seq")} AND d.state = 'dead')
 """
 TO_REDACT: Final = f"SELECT e.seq, {AT_REST} FROM event e WHERE e.redact AND e.seq > $1 ORDER BY e.seq LIMIT $2"
 
 # --- deliveries ---
 
-# What belongs to an event has its day in its own number: the bounds of these say in which partitions it is. Those of what
-# waits are not asked for: there are no partitions, and all of them are of few days.
-_OF_DAYS: Final = "(d.due IS NOT NULL OR d.seq BETWEEN $2 AND $3)"
+#: Those of events whose seqs are $1: looked up for each.
+OF_EVENTS: Final = f"""
+unnest($1::bigint[]) AS k (seq) CROSS JOIN LATERAL (SELECT * FROM delivery WHERE {belongs("seq", "k.seq")} OFFSET 0) d
+"""
 DELIVERIES_OF: Final = f"""
-SELECT d.event_seq, d.seq, {DELIVERY} FROM delivery d
-WHERE d.event_seq = ANY ($1::bigint[]) AND {_OF_DAYS} ORDER BY d.seq
+SELECT d.event_seq, d.seq, {DELIVERY} FROM {OF_EVENTS} ORDER BY d.seq
 """
 ATTEMPTS: Final = f"""
 SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
     a.sent_bytes, a.sent_sha256, a.next_s
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq
-WHERE d.event_seq = $1 AND {_OF_DAYS} AND a.delivery_seq BETWEEN $2 AND $3 ORDER BY d.seq, a.number
+WHERE {belongs("d.seq", "$1::bigint")} AND {belongs("a.delivery_seq", "$1::bigint")} ORDER BY d.seq, a.number
 """
 NOT_THERE: Final = """
 SELECT id FROM unnest($1::text[]) AS k (id) WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.id = k.id)
     AND NOT EXISTS (SELECT 1 FROM queue d WHERE d.id = k.id) AND NOT EXISTS (SELECT 1 FROM done d WHERE d.id = k.id) LIMIT 1
 """
+#: Deliveries by their ids, or by those of their events.
+SEQS_NAMED: Final = f"""
+SELECT seq FROM queue WHERE id = ANY ($1::text[]) UNION SELECT seq FROM done WHERE id = ANY ($1::text[])
+UNION SELECT d.seq FROM event e CROSS JOIN LATERAL (SELECT seq FROM delivery WHERE {belongs("seq", "e.seq")} OFFSET 0) d
+WHERE e.id = ANY ($1::text[])
+"""
 NAMED: Final = f"""
 SELECT e.source, e.type, {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
-WHERE d.id = ANY ($1::text[]) OR d.event_seq = ANY (ARRAY(SELECT seq FROM event WHERE id = ANY ($1::text[]))) ORDER BY d.seq
+WHERE d.seq = ANY (ARRAY({SEQS_NAMED})) ORDER BY d.seq
 """
 WAITING: Final = "SELECT route, destination, count(*) FROM queue GROUP BY destination, route"
 

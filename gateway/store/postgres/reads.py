@@ -31,7 +31,7 @@ from gateway.store.postgres import migrate, whole
 from gateway.store.postgres import questions as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
-from gateway.store.postgres.rows import DAY_MASK, activity_of, attempt_of, delivery_of, event_of, hold_of, unpacked
+from gateway.store.postgres.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, unpacked
 from gateway.store.postgres.search import TALLY, Searcher
 from gateway.store.postgres.streams import FIRST_ROWS, MOST_ROWS, Search
 from gateway.store.rules import Standing, damaged, selects
@@ -341,7 +341,7 @@ async def _chunks(
 
 async def _deliveries_of(connection: Connection, seqs: Sequence[int], now: float) -> Mapping[int, tuple[Delivery, ...]]:
     found: dict[int, tuple[Delivery, ...]] = dict.fromkeys(seqs, ())
-    for row in await connection.fetch(sql.DELIVERIES_OF, seqs, *_belonging(seqs)):
+    for row in await connection.fetch(sql.DELIVERIES_OF, seqs):
         found[row[0]] = (*found[row[0]], _delivery(row, now))
     return found
 
@@ -360,19 +360,12 @@ async def _named(connection: Connection, query: DeliveryQuery, now: float) -> tu
     )
 
 
-def _belonging(event_seqs: Sequence[int]) -> tuple[int, int]:
-    """The lowest and the highest number that something of these events can have."""
-    if not event_seqs:
-        return 0, 0
-    return min(event_seqs) & DAY_MASK, max(event_seqs) | ~DAY_MASK
-
-
 def _delivery(row: Mapping[str, Any], now: float) -> Delivery:
     return delivery_of(row, now, DeliveryState(row["state"]))
 
 
 async def _attempts(connection: Connection, event_seq: int) -> Mapping[str, tuple[Attempt, ...]]:
     attempts: dict[str, tuple[Attempt, ...]] = {}
-    for row in await connection.fetch(sql.ATTEMPTS, event_seq, *_belonging([event_seq])):
+    for row in await connection.fetch(sql.ATTEMPTS, event_seq):
         attempts[row[0]] = (*attempts.get(row[0], ()), attempt_of(row))
     return attempts

@@ -14,12 +14,12 @@ from gateway.store.contents import head_of, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.numbers import bucket_of
-from gateway.store.postgres.tables import DAY_BITS, DAY_S, GRANT_BITS
+from gateway.store.postgres.tables import DAY_BITS, DAY_S, GRANT_BITS, PLACE_BITS, PLACES
 from gateway.store.rules import Standing, progress
 
-_NUMBER: Final = (1 << DAY_BITS) - 1
+_LOW: Final = (1 << DAY_BITS) - 1
 #: The bits of a seq that say its day.
-DAY_MASK: Final = ~_NUMBER
+DAY_MASK: Final = ~_LOW
 _GRANTS: Final = (1 << GRANT_BITS) - 1
 NO_ATTEMPT: Final[tuple[Any, ...]] = (None,) * 12
 
@@ -52,17 +52,22 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]
 
 def seq_of(now: float, number: int) -> int:
     """The seq of an event that is stored now."""
-    return int(now // DAY_S) << DAY_BITS | number
+    return int(now // DAY_S) << DAY_BITS | number << PLACE_BITS
 
 
 def number_of(seq: int) -> int:
     """The number of the sequence that is in it."""
-    return seq & _NUMBER
+    return (seq & _LOW) >> PLACE_BITS
 
 
-def same_day(event_seq: int, number: int) -> int:
-    """The seq of something that belongs to an event."""
-    return event_seq & DAY_MASK | number
+def turn_of(seq: int) -> int:
+    """The place of a delivery in its lane, if it falls in when it is stored."""
+    return seq & _LOW
+
+
+def event_of_delivery(seq: int) -> int:
+    """The seq of the event that a delivery belongs to."""
+    return seq & ~PLACES
 
 
 def token_of(seq: int, grants: int) -> int:

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from gateway.store.postgres.tables import DAY_BITS, DAY_S, GRANT_BITS
+from gateway.store.postgres.tables import DAY_BITS, DAY_S, GRANT_BITS, PLACE_BITS, PLACES, belongs
 
 # --- appends ---
 
@@ -76,8 +76,8 @@ INSERT INTO tally (destination, state, deliveries)
 SELECT destination, 'pending', deliveries FROM unnest($7::text[], $8::bigint[]) AS c (destination, deliveries)
 """
 ARE_STORED: Final = "SELECT count(*) FROM event WHERE id = ANY($1::text[])"
-# All of it at once, where no order has to be kept: each row has the place of its number among those that are taken, and
-# leased_until says for how long. What belongs to a key that is taken already is left out; the numbers of rows by source and
+# All of it at once, where no order has to be kept: each event has the place of its number among those that are taken, each
+# delivery its own place, and leased_until says for how long. What belongs to a key that is taken already is left out; the numbers of rows by source and
 # by destination, $8 to $11, hold if there is none.
 _DAY: Final = f"(SELECT floor(now / {DAY_S})::bigint << {DAY_BITS} FROM start)"
 _NUMBERS: Final = "(SELECT numbers FROM start)"
@@ -87,7 +87,7 @@ _LEASED: Final = "leased_until IS NOT NULL AND destination <> ALL ((SELECT due F
 APPEND: Final = f"""
 WITH {_TAKEN}, start AS MATERIALIZED ({_START}), events AS (
     INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
-    SELECT {_DAY} | {_NUMBERS}[seq::integer], id, source, type, received_at, {_NOW}, headers, sha256, body, redact, label
+    SELECT {_DAY} | ({_NUMBERS}[seq::integer] << {PLACE_BITS}), id, source, type, received_at, {_NOW}, headers, sha256, body, redact, label
     FROM unnest($5::new_event[]) WHERE {_IS_NEW.format("id")}
 ), arrivals AS (
     INSERT INTO came (minute, source, events)
@@ -97,7 +97,7 @@ WITH {_TAKEN}, start AS MATERIALIZED ({_START}), events AS (
     WHERE {_SOME_ARE.format("id")} GROUP BY source
 ), deliveries AS (
     INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, changed_at)
-    SELECT {_DAY} | {_NUMBERS}[seq::integer], id, {_DAY} | {_NUMBERS}[event_seq::integer], event_id, route, destination, {_NOW},
+    SELECT {_DAY} | ({_NUMBERS}[event_seq::integer] << {PLACE_BITS}) | seq, id, {_DAY} | ({_NUMBERS}[event_seq::integer] << {PLACE_BITS}), event_id, route, destination, {_NOW},
         CASE WHEN {_LEASED} THEN {_NOW} + leased_until END, CASE WHEN {_LEASED} THEN $7::integer END, ({_LEASED})::integer, {_NOW}
     FROM unnest($6::new_delivery[]) WHERE {_IS_NEW.format("event_id")}
 ), pending AS (
@@ -111,9 +111,7 @@ WITH {_TAKEN}, start AS MATERIALIZED ({_START}), events AS (
 """
 # What has come of an append whose answer was lost.
 STORED: Final = "SELECT id, seq, stored_at FROM event WHERE id = ANY($1::text[])"
-STORED_LEASED: Final = (
-    "SELECT id, seq FROM queue WHERE id = ANY($1::text[]) AND owner = $2 AND leased_until IS NOT NULL"
-)
+STORED_LEASED: Final = "SELECT id FROM queue WHERE id = ANY($1::text[]) AND owner = $2 AND leased_until IS NOT NULL"
 
 # --- claims ---
 
@@ -234,17 +232,28 @@ GIVE_BACK: Final = """
 UPDATE queue SET leased_until = NULL, owner = NULL WHERE seq = ANY($1::bigint[]) AND owner = $2 RETURNING destination
 """
 
+# --- more deliveries of an event that is stored ---
+
+# The seq of the last delivery of each event, or of the event itself.
+_LAST_PLACE: Final = f"""
+SELECT k.seq AS event_seq, greatest(
+    k.seq, (SELECT max(q.seq) FROM queue q WHERE {belongs("q.seq", "k.seq")}), (SELECT max(d.seq) FROM done d WHERE {belongs("d.seq", "k.seq")})
+) AS last FROM ({{0}}) AS k (seq)
+"""
+LAST_PLACES: Final = _LAST_PLACE.format("SELECT unnest($1::bigint[])")
+
 # --- notices of dead deliveries ---
 
 LAST_NOTICE: Final = "SELECT delivery_seq, due FROM notice WHERE teller = $1 ORDER BY due DESC LIMIT 1"
 ONE_MORE: Final = "UPDATE notice SET count = count + 1 WHERE delivery_seq = $1"
 ADD_NOTICE: Final = "INSERT INTO notice (delivery_seq, teller, due, dead) VALUES ($1, $2, $3, $4)"
-# Its event is known by one of its deliveries.
-ADD_DELIVERY: Final = """
+# Its event, $1, is known by one of its deliveries, $2, and nobody else adds to it now.
+ADD_DELIVERY: Final = f"""
 WITH new AS (
     INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, changed_at)
-    SELECT (d.event_seq & $2) | nextval('number'), $3, d.event_seq, d.event_id, $4, $5, $6, gateway_now()
-    FROM done d WHERE d.seq = $1 RETURNING seq, destination
+    SELECT last + 1, $3, d.event_seq, d.event_id, $4, $5, $6, gateway_now()
+    FROM done d CROSS JOIN ({_LAST_PLACE.format("VALUES ($1::bigint)")}) AS l
+    WHERE d.seq = $2 AND last < $1 + {PLACES} RETURNING seq, destination
 ), counted AS (
     INSERT INTO tally (destination, state, deliveries) SELECT destination, 'pending', 1 FROM new
 )

@@ -1,10 +1,10 @@
 """The tables of the PostgreSQL store, its clock, and the types of what its statements are given; no I/O.
 
-**Numbers.** ``seq`` of an event is the day it was stored on, by the store's clock, in the upper bits, and a number of
-the sequence ``number`` in the lower DAY_BITS: the order of acceptance, as far as there is one over many replicas. Whatever belongs
-to an event (its deliveries, their attempts) has the day of the event in its own seq, so that everything of one day is
-in the partitions of that day, and a condition on seq finds them. A seq that another transaction is still writing may be
-lower than one that is visible already.
+**Numbers.** ``seq`` of an event is the day it was stored on, by the store's clock, in the upper bits, below them a number of
+the sequence ``number``: the order of acceptance, as far as there is one over many replicas. The lowest PLACE_BITS are 0. They
+count its deliveries, from 1: the seq of a delivery is that of its event with its place in them. So everything of one day is in
+the partitions of that day, and what belongs to an event is found by the primary keys (``belongs``), without an index of its own.
+A seq that another transaction is still writing may be lower than one that is visible already.
 
 **Times** are seconds since the epoch by ``gateway_now()``, except those that are for people: event.received_at,
 attempt.started_at, rejected.at, activity.at and those in hold.pause and hold.mute.
@@ -23,11 +23,20 @@ from typing import Final
 
 from gateway.model import DeliveryState
 
+#: Bits of a seq below the number of its event, and the most deliveries that an event may have in this store.
+PLACE_BITS: Final = 12
+PLACES: Final = (1 << PLACE_BITS) - 1
 #: Bits of a seq below its day.
-DAY_BITS: Final = 36
+DAY_BITS: Final = 35 + PLACE_BITS
 DAY_S: Final = 86400
 #: Bits of a lease's token that count the leases of its delivery; the others are the delivery's seq.
 GRANT_BITS: Final = 12
+
+
+def belongs(seq: str, event: str) -> str:
+    """The condition that one seq belongs to an event, given as that of the event."""
+    return f"({seq} > {event} AND {seq} <= {event} + {PLACES})"
+
 
 _STATES: Final = ", ".join(f"'{state}'" for state in DeliveryState if state is not DeliveryState.PENDING)
 
@@ -66,7 +75,7 @@ CREATE TABLE meta (
     runs_from integer NOT NULL
 );
 
-CREATE SEQUENCE number AS bigint MAXVALUE {2**DAY_BITS - 1};
+CREATE SEQUENCE number AS bigint MAXVALUE {2 ** (DAY_BITS - PLACE_BITS) - 1};
 
 CREATE TABLE event (
     seq bigint NOT NULL PRIMARY KEY,
@@ -125,7 +134,7 @@ CREATE TABLE queue (
     last_answer bytea NOT NULL DEFAULT '',
     changed_at float8 NOT NULL,
     lane bytea,
-    -- its place in its lane, a number of the sequence; null without a lane
+    -- its place in its lane, a seq without its day; null without a lane
     turn bigint,
     -- activity.seq of the task that has replayed it
     task bigint
@@ -135,8 +144,6 @@ CREATE TABLE queue (
 );
 -- without seq: a delivery is looked for by the primary key, whatever the statistics of an almost empty table say
 CREATE INDEX queue_due ON queue (destination, due);
--- hash: one that gave an order, too, would be taken for it where another one has the rows that are looked for
-CREATE INDEX queue_event ON queue USING hash (event_seq);
 -- for people's questions, which say seq > 0, as every seq is: else it might be taken in place of queue_due
 CREATE INDEX queue_by ON queue (destination, event_seq) WHERE seq > 0;
 CREATE INDEX queue_lane ON queue (destination, lane, turn) WHERE lane IS NOT NULL;
@@ -165,7 +172,6 @@ CREATE TABLE done (
     cause bytea NOT NULL DEFAULT '',
     task bigint
 ) PARTITION BY RANGE (seq);
-CREATE INDEX done_event ON done USING hash (event_seq);
 CREATE INDEX done_by ON done (destination, state, cause, event_seq);
 CREATE INDEX done_task ON done (task, state) WHERE task IS NOT NULL;
 
@@ -194,7 +200,6 @@ CREATE TABLE attempt (
     next_s float8,
     PRIMARY KEY (delivery_seq, number)
 ) PARTITION BY RANGE (delivery_seq);
-CREATE INDEX attempt_recorded ON attempt USING brin (recorded_at);
 
 -- entries that fire once per key
 CREATE TABLE once (

@@ -1,13 +1,13 @@
 """Replays, reroutes and discards: slice by slice, each a transaction that has the row of its task locked."""
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, field
 
-from gateway.errors import KeyReused
+from gateway.errors import KeyReused, StoreError
 from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Activity, Task, TaskVerb
@@ -17,8 +17,9 @@ from gateway.store.postgres import gathering, plans
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.hints import lower
-from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
-from gateway.store.postgres.rows import columns, packed, same_day, to_json, unpacked
+from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_events, lock_lanes
+from gateway.store.postgres.rows import columns, name_of, packed, to_json, unpacked
+from gateway.store.postgres.tables import PLACE_BITS, PLACES
 from gateway.store.rules import TASK_LEASE_S, Slice, discard_reason, paced, stop_reason
 
 #: Held while a task begins, so that what other tasks have yet to do does not change meanwhile.
@@ -61,7 +62,8 @@ IS_TASK: Final = "SELECT seq FROM activity WHERE id = $1 AND finished IS NOT NUL
 # --- what a slice does with deliveries ---
 
 LANES: Final = "SELECT DISTINCT destination, lane FROM delivery WHERE seq = ANY ($1::bigint[]) AND lane IS NOT NULL"
-NUMBERS: Final = "SELECT ARRAY(SELECT nextval('number') FROM generate_series(1, $1::integer)), gateway_now()"
+# Turns: of those that fall in after all that is stored.
+TURNS: Final = f"SELECT ARRAY(SELECT nextval('number') << {PLACE_BITS} FROM generate_series(1, $1::integer))"
 _STATES: Final = ", ".join(f"'{state}'" for state in rules.MAY_BE_REPLAYED)
 _KEPT: Final = "id, event_seq, event_id, route, destination, grants"
 _SAID: Final = "reason, last_status, last_answer, lane"
@@ -132,6 +134,14 @@ SELECT q.seq, q.attempts, q.reason, q.destination, q.lane,
         ) ORDER BY a.number DESC LIMIT 1
     ) AS outcome
 FROM queue q WHERE q.task = $1 AND q.attempts = q.attempts_before_replay AND q.leased_until IS NULL LIMIT $2 FOR UPDATE OF q
+"""
+
+
+HASTEN: Final = """
+UPDATE queue SET due = gateway_now()
+WHERE id = ANY($1::text[]) AND due > gateway_now() AND due < 'infinity' AND attempts > 0
+    AND (leased_until IS NULL OR leased_until <= gateway_now())
+RETURNING destination, due
 """
 
 
@@ -254,8 +264,8 @@ async def _replay(connection: Connection, work: _Work, dues: Mapping[int, float]
         return
     dues = await gathering.with_digests(connection, dues, moved.due)
     lanes = await _lock(connection, list(dues))
-    numbers, _ = await connection.fetchrow(NUMBERS, len(dues))
-    rows = [(seq, due, number) for (seq, due), number in zip(dues.items(), numbers, strict=True)]
+    turns = await connection.fetchval(TURNS, len(dues))
+    rows = [(seq, due, turn) for (seq, due), turn in zip(dues.items(), turns, strict=True)]
     replayed = await connection.fetch(REPLAY, *columns(sorted(rows), 3), work.seq)
     if lanes:
         await connection.execute(FALL_IN, [row["seq"] for row in replayed])
@@ -294,11 +304,16 @@ async def _add(
     lanes = {(destination, lane) for _, _, _, destination, lane, _, _ in new if lane is not None}
     if lanes:
         await lock_lanes(connection, lanes)
-    numbers, _ = await connection.fetchrow(NUMBERS, len(new))
-    rows = [
-        (same_day(event, number), id_, event, event_id, route, destination, lane, due, None if lane is None else number)
-        for number, (event, event_id, route, destination, lane, due, id_) in zip(numbers, new, strict=True)
-    ]
+    events = {each[0] for each in new}
+    await lock_events(connection, events)
+    last = dict(await connection.fetch(sql.LAST_PLACES, list(events)))
+    turns = await connection.fetchval(TURNS, len(new))
+    rows = []
+    for turn, (event, event_id, route, destination, lane, due, id_) in zip(turns, new, strict=True):
+        last[event] += 1
+        if last[event] - event > PLACES:
+            raise StoreError(f"{event_id} has {PLACES} deliveries already, and no more of them can be made")
+        rows.append((last[event], id_, event, event_id, route, destination, lane, due, None if lane is None else turn))
     await connection.execute(ADD_DELIVERIES, *columns(rows, 9), task)
     if lanes:
         await connection.execute(FALL_IN, [row[0] for row in rows])
@@ -326,6 +341,14 @@ async def _discard(connection: Connection, work: _Work, moved: Moved) -> None:
     await gathering.leave(connection, [row["seq"] for row in discarded], moved.due)
     if lanes:
         await let_next_go(connection, lanes, moved.due)
+
+
+async def hasten(connection: Connection, delivery_ids: Collection[str], moved: Moved) -> int:
+    """Make those due now that wait for another attempt; how many."""
+    rows = await connection.fetch(HASTEN, [name_of(each) for each in delivery_ids])
+    for destination, due in rows:
+        lower(moved.due, destination, due)
+    return len(rows)
 
 
 async def stop(connection: Connection, activity_id: str, by: str, moved: Moved) -> None:

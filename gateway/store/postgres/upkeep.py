@@ -12,6 +12,7 @@ from gateway.store.postgres import days, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.questions import AT_REST
+from gateway.store.postgres.tables import DAY_BITS, DAY_S, belongs
 
 #: A slice of pruning ends after this many bytes of bodies.
 PRUNE_BYTES: Final = 1024 * 1024
@@ -20,10 +21,16 @@ SWEEP_S: Final = 3600.0
 #: Rows of numbers that are put together when there are more.
 FOLDED: Final = 200
 
+# $1: recorded until then; $3, $4: after these; $5: of events stored before that day.
 PRUNE_ATTEMPTS: Final = """
-DELETE FROM attempt a USING (
-    SELECT delivery_seq, number FROM attempt WHERE recorded_at <= $1 LIMIT $2
-) o WHERE a.delivery_seq = o.delivery_seq AND a.number = o.number
+WITH looked AS MATERIALIZED (
+    SELECT delivery_seq, number, recorded_at FROM attempt
+    WHERE (delivery_seq, number) > ($3, $4) AND delivery_seq >= $3 AND delivery_seq < $5 ORDER BY delivery_seq, number LIMIT $2
+), gone AS (
+    DELETE FROM attempt a USING looked l
+    WHERE l.recorded_at <= $1 AND a.delivery_seq = l.delivery_seq AND a.number = l.number RETURNING 1
+)
+SELECT delivery_seq, number, (SELECT count(*) FROM gone) FROM looked ORDER BY delivery_seq DESC, number DESC LIMIT 1
 """
 PRUNE_KEYS: Final = """
 DELETE FROM dedupe WHERE ctid = ANY (ARRAY(SELECT ctid FROM dedupe WHERE expires <= gateway_now() LIMIT $1 FOR UPDATE SKIP LOCKED))
@@ -46,17 +53,21 @@ UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redac
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS k (id, body, sha256)
 WHERE e.id = k.id AND e.redact AND {AT_REST} RETURNING e.seq
 """
-OLD_EVENTS: Final = """
+OLD_EVENTS: Final = f"""
 SELECT max(seq) AS last, array_agg(seq) FILTER (WHERE
-    NOT EXISTS (SELECT 1 FROM queue q WHERE q.event_seq = e.seq)
-    AND NOT EXISTS (SELECT 1 FROM done d WHERE d.event_seq = e.seq AND d.state = 'dead' AND d.changed_at > $1)
+    NOT EXISTS (SELECT 1 FROM queue q WHERE {belongs("q.seq", "e.seq")})
+    AND NOT EXISTS (SELECT 1 FROM done d WHERE {belongs("d.seq", "e.seq")} AND d.state = 'dead' AND d.changed_at > $1)
 ) AS old
 FROM (
     SELECT seq, stored_at, sum(size) OVER (ORDER BY seq) - size AS bytes_before
     FROM (SELECT seq, stored_at, length(body) AS size FROM event WHERE seq > $2 ORDER BY seq LIMIT $3) s
 ) e WHERE e.stored_at <= $4 AND e.bytes_before < $5
 """
-_OF_EVENTS: Final = "d.event_seq = ANY ($1::bigint[]) AND d.seq BETWEEN $2 AND $3"
+_OF_EVENTS: Final = f"""
+d.seq = ANY (ARRAY(
+    SELECT b.seq FROM unnest($1::bigint[]) AS k (seq) CROSS JOIN LATERAL (SELECT seq FROM done WHERE {belongs("seq", "k.seq")} OFFSET 0) b
+)) AND d.seq BETWEEN $2 AND $3
+"""
 PRUNE_EVENTS: Final = (
     f"DELETE FROM notice WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
     f"DELETE FROM timing WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
@@ -101,7 +112,9 @@ class Upkeep:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._pruned_to = self._emptied_to = 0
-        self._swept_at = self._added_at = -math.inf
+        #: The attempt that was looked at last.
+        self._tried_to = (0, 0)
+        self._swept_at = self._tried_at = self._added_at = -math.inf
 
     async def prune(self, retention: Retention, limit: int) -> int:
         """Remove a slice; how many items, 0 if there was nothing left to remove."""
@@ -125,17 +138,32 @@ class Upkeep:
     async def _prune(self, connection: Connection, retention: Retention, limit: int) -> tuple[int, bool]:
         """The number of items removed, and whether there may be more even if it is 0."""
         now = await connection.fetchval(sql.NOW)
-        for statement, values in (
-            (PRUNE_ATTEMPTS, (now - retention.attempts_s, limit)),
-            (PRUNE_KEYS, (limit,)),
-            (PRUNE_ONCE, (limit,)),
-        ):
-            if removed := _number(await connection.execute(statement, *values)):
+        removed, more = await self._forget_attempts(connection, retention, limit, now)
+        if removed or more:
+            return removed, more
+        for statement in (PRUNE_KEYS, PRUNE_ONCE):
+            if removed := _number(await connection.execute(statement, limit)):
                 return removed, True
         removed, more = await self._empty(connection, retention, limit, now)
         if not (removed or more):
             removed, more = await self._remove(connection, retention, limit, now)
         return removed, more
+
+    async def _forget_attempts(
+        self, connection: Connection, retention: Retention, limit: int, now: float
+    ) -> tuple[int, bool]:
+        """Remove records of attempts; continues where it stopped, and now and then from the beginning."""
+        if now - self._tried_at >= SWEEP_S:
+            self._tried_at, self._tried_to = now, (0, 0)
+        until = now - retention.attempts_s
+        # What was recorded by then is of an event that was stored by then.
+        end = (int(until // DAY_S) + 1) << DAY_BITS
+        last = await connection.fetchrow(PRUNE_ATTEMPTS, until, limit, *self._tried_to, end)
+        if last is None:
+            return 0, False
+        seq, number, removed = last
+        self._tried_to = (seq, number)
+        return removed, True
 
     async def _empty(self, connection: Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
         """Remove bodies of events that are kept; continues where it stopped, and now and then from the beginning."""

@@ -66,6 +66,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "settle": Call(tuple[list[Outcome]], frozenset[str]),
         "wake": Call(tuple[()], list[str]),
         "crashed": Call(tuple[str], Delivery | None),
+        "hasten": Call(tuple[list[str]], int),
         "assigned": Call(tuple[str, dict[str, Terms]], dict[str, Assignment]),
         "release": Call(tuple[str, list[str]], None),
         "set_hold": Call(tuple[Hold], bool),

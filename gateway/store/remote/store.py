@@ -85,6 +85,9 @@ class RemoteStore:
     async def crashed(self, delivery_id: str) -> Delivery | None:
         return await self._ask("crashed", delivery_id)  # type: ignore[no-any-return]
 
+    async def hasten(self, delivery_ids: Collection[str]) -> int:
+        return await self._ask("hasten", list(delivery_ids))  # type: ignore[no-any-return]
+
     # what replicas share
 
     async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:

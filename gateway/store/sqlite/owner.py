@@ -133,6 +133,10 @@ class SQLiteStore(SQLiteReads):
         )
         return delivery
 
+    async def hasten(self, delivery_ids: Collection[str]) -> int:
+        count: int = await self._ask(Write, run=lambda change: self._database.records.hasten(delivery_ids, change))
+        return count
+
     async def begin(self, task: Task) -> Activity:
         if known := await asyncio.to_thread(self._reader.same, task):
             return await self._known(known)

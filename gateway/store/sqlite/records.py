@@ -192,6 +192,16 @@ class Records:
             return None
         return delivery_of(decoded(self.db.execute(sql.DELIVERY_BY_ID, (delivery_id,)).get), now)
 
+    def hasten(self, delivery_ids: Collection[str], change: Change) -> int:
+        """Make those due now that wait for another attempt; how many."""
+        count = 0
+        for id_ in delivery_ids:
+            due: list[Any] = self.db.execute(sql.HASTEN, (id_, change.now)).fetchall()
+            for (destination,) in due:
+                change.lower(destination, change.now)
+                count += 1
+        return count
+
     def reject(self, rejected: Sequence[Rejected]) -> None:
         """Remember requests that were refused; of each source only the newest REJECTED_KEPT stay."""
         rows = [

@@ -85,6 +85,10 @@ SELECT CAST(json_array({DELIVERY}) AS BLOB) FROM delivery d JOIN event e ON e.se
 CRASHED: Final = """
 UPDATE delivery SET crashes = crashes + 1 WHERE id = ? AND state = 'pending' RETURNING crashes
 """
+HASTEN: Final = f"""
+UPDATE delivery SET due = ?2
+WHERE id = ?1 AND state = 'pending' AND due > ?2 AND due < {BEHIND} AND attempts > 0 RETURNING destination
+"""
 
 # A loose scan: two look-ups in the index for each destination, however many deliveries wait.
 BOUNDS: Final = """

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.model import Release
 from gateway.store.holds import Circuit, Hold, Pause
-from gateway.store.nouns import Outcome
+from gateway.store.nouns import DeliveryQuery, Outcome
 from tests.store.database import looked
 from tests.store.given import (
     delivered,
@@ -181,6 +181,42 @@ def test_a_replica_decides_for_destinations_for_a_time_and_with_a_share_of_their
             assert each.until_s > 0
             assert 0 < each.share <= 1
         assert await store.assigned("a", terms("slack", "crm")) == assigned
+
+    run(scenario)
+
+
+# --- due at once ---
+
+
+def test_what_waits_for_another_attempt_can_be_due_at_once_and_nothing_else(run, clock):
+    async def scenario(store):
+        await store.append([new_event("slack") for _ in range(4)])
+        first, second, third, fourth = await store.claim("a", wants("slack"))
+        await store.settle([retry(first, after_s=3600.0), retry(second, after_s=7200.0), delivered(third)])
+        await hint(store)
+        ids = [each.delivery.id for each in (first, third, fourth)]
+        assert await store.hasten([*ids, "dlv_unknown", "garbage \ufffd\0"]) == 1
+        assert await hint(store) == {"slack"}
+        [again] = await store.claim("a", wants("slack"))
+        assert (again.delivery.id, again.delivery.attempts) == (first.delivery.id, 1)
+        assert await store.hasten([first.delivery.id]) == 0, "it is leased"
+        await store.settle([delivered(again), delivered(fourth)])
+        assert await store.hasten([first.delivery.id]) == 0, "it has ended"
+        clock.move(7200.0)
+        assert await store.hasten([second.delivery.id]) == 0, "it is due already"
+
+    run(scenario)
+
+
+def test_what_was_never_attempted_or_waits_behind_another_one_is_not_due_any_sooner(run):
+    async def scenario(store):
+        await store.append([new_event("slack", lanes=("451",)), new_event("slack", lanes=("451",))])
+        [head] = await store.claim("a", wants("slack"))
+        await store.settle([retry(head, after_s=3600.0)])
+        page = await store.deliveries(DeliveryQuery(destination="slack"))
+        assert await store.hasten([each.id for each in page.rows]) == 1
+        [again] = await store.claim("a", wants("slack"))
+        assert again.delivery.id == head.delivery.id
 
     run(scenario)
 

@@ -333,6 +333,23 @@ def test_a_replay_as_new_makes_deliveries_of_their_own_and_leaves_the_old_ones(r
     run(scenario)
 
 
+def test_what_is_made_later_for_one_event_by_several_at_once_is_told_apart(run):
+    async def scenario(store):
+        [old] = await given_dead(store, 1)
+        made = [replay(DeliveryQuery(ids=(old,)), as_new=True) for _ in range(8)]
+        await asyncio.gather(*(store.begin(each) for each in made))
+        assert await states(store) == {"slack": {"pending": 8, "dead": 1}}
+        leases = await store.claim("a", wants("slack", slots=20))
+        assert len({lease.delivery.id for lease in leases}) == 8
+        assert len(await store.settle([delivered(lease) for lease in leases])) == 8
+        await store.begin(replay(DeliveryQuery(ids=(old,)), as_new=True))
+        assert await states(store) == {"slack": {"pending": 1, "delivered": 8, "dead": 1}}
+        [history] = [await store.event(old)]
+        assert len({each.id for each in history.deliveries}) == 10
+
+    run(scenario)
+
+
 def test_new_deliveries_of_a_stopped_replay_are_discarded(run):
     async def scenario(store):
         [old] = await given_dead(store, 1)

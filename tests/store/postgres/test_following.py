@@ -11,7 +11,7 @@ from tests.store.given import new_event
 
 COPY = """
 INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body)
-SELECT nextval('number') | (seq & ~((1::bigint << 36) - 1)), 'evt_late', source, type, received_at, stored_at, headers, sha256, body
+SELECT (nextval('number') << 12) | (seq & ~((1::bigint << 47) - 1)), 'evt_late', source, type, received_at, stored_at, headers, sha256, body
 FROM event WHERE id = $1
 """
 

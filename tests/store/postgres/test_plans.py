@@ -37,7 +37,7 @@ def database():
     postgres.run(
         url,
         *("".join(schema.day(day) for day in range(first, today)).strip().rstrip(";").split(";\n")),
-        f"""CREATE TABLE g AS SELECT i, ({first} + i / {per_day})::bigint << {tables.DAY_BITS} | i * 4 AS seq,
+        f"""CREATE TABLE g AS SELECT i, (({first} + i / {per_day})::bigint << {tables.DAY_BITS}) | (i << {tables.PLACE_BITS}) AS seq,
             ({first} + i / {per_day}) * 86400.0 + i % {per_day} AS at FROM generate_series(1::bigint, {EVENTS - 1}) i""",
         f"""INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body)
             SELECT seq, 'evt_' || i, CASE WHEN i % 3 = 0 THEN 'shop' ELSE 'crm' END, convert_to('deal.t' || i % 7, 'UTF8'), at, at,

@@ -15,7 +15,7 @@ ROWS = 20_000
 SMALL = {"holder"}
 QUEUE = """
 INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, changed_at, lane, turn, task)
-SELECT n, 'dlv_' || n, n, 'evt_' || n, 'to-slack', 'd' || n % 3, gateway_now() + 86400, 0, 'lane', n, 1 FROM generate_series(1, {}) n
+SELECT (n::bigint << 12) | 1, 'dlv_' || n, n::bigint << 12, 'evt_' || n, 'to-slack', 'd' || n % 3, gateway_now() + 86400, 0, 'lane', n, 1 FROM generate_series(1, {}) n
 """
 TIMING = """
 INSERT INTO timing SELECT n, 'dlv_' || n, int4send(n), 0, 0, 1, 1 FROM generate_series(1, {}) n
