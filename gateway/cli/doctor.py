@@ -225,7 +225,7 @@ def remembered(memories: Mapping[str, int]) -> Iterator[Finding]:
     """How much entries remember: of too many keys of a name, the oldest are forgotten. Nothing if they remember nothing."""
     full = [name for name, keys in memories.items() if keys >= MOST_KEYS]
     if full:
-        said = f"{', '.join(full)}: {MOST_KEYS:,} keys are remembered, the most; the oldest are forgotten for new ones"
+        said = f"{', '.join(full)}: {MOST_KEYS:,} keys are remembered, the maximum; new ones replace the oldest"
         yield Finding("memory of answers", "warn", said, "remember them for less time: shorten `for` under remember")
     elif memories:
         said = ", ".join(f"{name} {keys:,}" for name, keys in memories.items())

@@ -27,7 +27,9 @@ def changed(tracked: Mapping[str, Any] | None) -> Iterator[str]:
         return
     if not tracked["changes"]:
         known = (
-            "nothing that was known of its record" if tracked["before"] else "unknown, it is the first about its record"
+            "none of the known fields of its record"
+            if tracked["before"]
+            else "unknown: this is the first event about its record"
         )
         yield f"changed  {known}"
     for each in tracked["changes"]:

@@ -23,8 +23,8 @@ LONGEST_REQUEST: Final = 32_768
 #: Says lines to the person.
 Say = Callable[..., None]
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-_DONE: Final = "The login is on its way to the gateway: go back to the terminal."
-_NOT_OURS: Final = "This address belongs to another login: log in on the page that the terminal has printed last."
+_DONE: Final = "Go back to the terminal: it hands the login to the gateway."
+_NOT_OURS: Final = "This address belongs to another login: use the page that the terminal printed last."
 
 
 class NoLogin(GatewayError):
@@ -74,9 +74,9 @@ def _destination(name: str, config: Path) -> Destination:
     if destination is None:
         raise NoLogin(f"unknown destination {name}  ({suggest_or_list(name, found.destinations)})")
     if destination.oauth is None:
-        raise NoLogin(f"{name} has no login: give it auth: {{oauth2: ...}} in {config}")
+        raise NoLogin(f"{name} does not use OAuth: give it auth: {{oauth2: ...}} in {config}")
     if not destination.oauth.is_by_a_person:
-        raise NoLogin(f"{name} needs nobody to log in: its grant is {destination.oauth.grant}")
+        raise NoLogin(f"{name} needs no login: its grant is {destination.oauth.grant}")
     return destination
 
 
@@ -101,7 +101,7 @@ def _is_here(oauth: OAuth) -> bool:
 
 
 async def _pasted(page: flow.Page, say: Say) -> str:
-    say("Open this page and log in:", page.url, "Then paste the address that the browser ends at:")
+    say("Open this page and log in:", page.url, "Then paste the address that the browser ends up at:")
     # A browser shows it even if nothing is there.
     line = await asyncio.to_thread(sys.stdin.readline)
     return flow.code_of(page, line)

@@ -179,7 +179,7 @@ def auth(reading: Reading, keys: AuthKeys | None, *, is_mail: bool = False) -> t
         return None
     if is_mail and keys.basic is None and "basic" not in ways:
         hint = 'write auth: {basic: {user: ..., password: "${SMTP_PASSWORD}"}}'
-        message = f"auth.{ways[0]}: a mail server is logged in to with a user and a password"
+        message = f"auth.{ways[0]}: a mail server needs a user and a password"
         reading.error(keys.key_at(ways[0]), message, hint)
         return None
     header = _auth_header(keys)

@@ -195,7 +195,7 @@ class EntryCompiler:
         if keys.section != "failed":
             return
         if keys.shadow:
-            hint = "remove it: what failed deliveries would say is shown by `gateway explain`"
+            hint = "remove it: `gateway explain` shows what would be sent about failed deliveries"
             self._reading.error(keys.key_at("shadow"), f'"shadow" has no effect in "{keys.called}"', hint)
         for key in ("once", "delay", "digest", "debounce"):
             if key in keys.written:
@@ -274,7 +274,7 @@ class EntryCompiler:
                 )
                 self._reading.error(each.place, message, "give it an if, or put it last")
         if keys.to == ():
-            message = f'"choose" of "{keys.called}" chooses for nobody: to is []'
+            message = f'"choose" of "{keys.called}" has no effect: to is []'
             self._reading.error(keys.key_at("choose"), message, "remove it, or name a destination")
 
     # --- which events ---

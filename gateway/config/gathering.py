@@ -76,7 +76,7 @@ class GatheringCompiler:
             self._reading.error(written.at("at_most"), message, "make it at least as long")
         per = compiled(self._reading, templates.text, written.per, no_escape)
         if "{{" not in written.per.text:
-            message = f'"debounce" of "{keys.called}" has the same key for every event, so it would send one of all'
+            message = f'"debounce" of "{keys.called}" has the same key for every event, so only the last event of all would be sent'
             self._reading.error(written.at("per"), message, 'name a field: per: "{{ attrs.id }}"')
         at_most_s = math.inf if written.at_most is None else written.at_most
         return None if per is None else Debounce(per=per, quiet_s=written.for_s, at_most_s=at_most_s)

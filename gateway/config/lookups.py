@@ -69,10 +69,10 @@ class FetchCompiler:
         if not keys.fetch:
             return
         if keys.section == "failed":
-            hint = "remove it: the news of a failure must not wait for another system"
+            hint = "remove it: the report of a failure must not wait for another system"
             self._reading.error(keys.key_at("fetch"), f'"fetch" cannot be used in failed: "{keys.called}"', hint)
         if keys.to == ():
-            message = f'"fetch" of "{keys.called}" looks up for nobody: to is []'
+            message = f'"fetch" of "{keys.called}" has no effect: to is []'
             self._reading.error(keys.key_at("fetch"), message, "remove it, or name a destination")
 
     def _is_name(self, name: str, known: frozenset[str], place: Place) -> bool:
@@ -94,7 +94,7 @@ class FetchCompiler:
         if destination is None:
             return None
         if destination.name in self._disabled:
-            hint = "enable it; paused: true holds what would be sent to it, and what looks in it"
+            hint = "enable it; to hold deliveries and look-ups instead, write paused: true"
             self._reading.error(asked.node, f'fetch "{name}" looks in "{asked.shown}", which is disabled', hint)
             return None
         if not destination.kind.shapes_request:
@@ -166,8 +166,8 @@ def _refuse_circle(reading: Reading, keys: EntryKeys, name: str, looks_in: dict[
     if circle:
         shown = " > ".join((name, *circle))
         looks_in[name] -= {circle[0]}
-        hint = "look in one direction only: give one of them a destination of its own for look-ups, with the same url"
-        reading.error(keys.key_at("fetch"), f'"{keys.called}" closes a circle of look-ups: {shown}', hint)
+        hint = "look up in one direction only: for one of them, write a second destination with the same url"
+        reading.error(keys.key_at("fetch"), f'"{keys.called}" completes a circle of look-ups: {shown}', hint)
 
 
 def _way(start: str, end: str, looks_in: Mapping[str, Collection[str]], around: tuple[str, ...]) -> tuple[str, ...]:

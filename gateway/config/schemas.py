@@ -46,8 +46,8 @@ def advise(reading: Reading, written: FileKeys, known: Known) -> None:
     named = {name: keys.schema for name, keys in written.sources.items() if keys.schema is not None}
     if written.invalid and not named:
         message, hint = (
-            "invalid takes nothing: no source has a schema",
-            "write schema: into a source, or remove the section",
+            "invalid never matches: no source has a schema",
+            "add schema: to a source, or remove the section",
         )
         reading.warning(written.invalid[0].place, message, hint)
     for name, schema in named.items():

@@ -180,7 +180,7 @@ def _check_knobs(reading: Reading, name: str, sign: SignKeys) -> None:
     sections = ((sign.signature, _OF_CHECKS["signature"]), (sign.timestamp, _OF_CHECKS["timestamp"]))
     for section, text in ((section, text) for section, texts in sections for text in texts):
         if section is not None and text in section.written:
-            message = f'sign of "{name}": "{text}" is about requests that are checked, and changes nothing in one that is sent'
+            message = f'sign of "{name}": "{text}" only affects the verification of requests, not signing'
             reading.error(section.key_at(text), message, "remove it")
 
 
@@ -188,8 +188,8 @@ def _check_end(reading: Reading, name: str, sign: SignKeys) -> None:
     """Check that something signs for good: nothing is sent unsigned."""
     secrets = (*(sign.secret or ()), *(sign.private or ()))
     if secrets and all(each.until is not None for each in secrets):
-        message = f'sign of "{name}": every secret ends on a day, and nothing could be sent after the last one'
-        reading.error(secrets[-1].node, message, "leave until out of the one that stays")
+        message = f'sign of "{name}": every secret has an until, and nothing could be sent after the last of them'
+        reading.error(secrets[-1].node, message, "remove until from the one that stays")
 
 
 def _check_headers(reading: Reading, name: str, sign: SignKeys, scheme: Scheme, logins: Mapping[str, str]) -> None:
@@ -296,5 +296,5 @@ def _advise_length(reading: Reading, name: str, scheme: Scheme, written: Written
     # 24 bytes in base64, as Standard Webhooks demands.
     least = 32 if knobs.key == "base64" else SHORTEST_GOOD
     if length < least:
-        message = f'the secret under sign of "{name}" has {count(length, "character")}: whoever sees one request can find it out by trying'
+        message = f'the secret under sign of "{name}" has {count(length, "character")}: anyone who sees one request can find it by trying'
         reading.warning(written.node, message, f"use at least {least} random characters: {_maker(scheme)}")

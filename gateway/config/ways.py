@@ -108,9 +108,7 @@ class Ways:
         host = urlsplit(url.text).hostname or ""
         if keys.insecure and keys.auth is not None and _scheme(url) == "smtp" and hosts.is_on_the_internet(host):
             message = f"insecure: true would show {_secret_sent(keys)} to anyone on the way to {host}"
-            self._reading.error(
-                keys.key_at("insecure"), message, "remove insecure, so that it speaks STARTTLS or fails"
-            )
+            self._reading.error(keys.key_at("insecure"), message, "remove insecure: it then requires STARTTLS")
 
     def door(self, keys: DestinationKeys, kind: Kind) -> Door:
         """The door of a destination, with every problem of its files reported."""

@@ -78,11 +78,11 @@ CLOUDEVENTS = Kind(
     options=MappingProxyType(
         {
             "mode": Option(
-                about="binary: attributes in ce- headers; structured: all of it as one JSON; binary if left out",
+                about="binary: attributes in ce- headers; structured: all of it as one JSON object; binary if left out",
                 pattern="binary|structured",
             ),
             "source": Option(
-                about="the attribute source, a URI or a part of one; the event's source if left out: /crm/leads",
+                about="the attribute source, a URI or a relative one; the event's source if left out: /crm/leads",
                 escape=one_line,
             ),
             "event_type": Option(

@@ -125,9 +125,7 @@ NTFY = Kind(
                 about="the priority of a notification: 1 to 5, or min, low, default, high, max",
                 pattern=r"[1-5]|min|low|default|high|max|urgent",
             ),
-            "tags": Option(
-                about="tags and emoji of a notification, with commas between them: warning,crm", escape=one_line
-            ),
+            "tags": Option(about="tags and emoji of a notification, separated by commas: warning,crm", escape=one_line),
             "click": Option(about="the address that a tap on the notification opens: https://crm.example.com"),
         }
     ),

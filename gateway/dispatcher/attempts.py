@@ -144,7 +144,7 @@ class Attempts:
         found = await self.lookups.make(lease.delivery, event, payload)
         if self._gateway.config is not used:
             # What was looked up may have another name now.
-            found = Retry("the configuration has changed while it was looked up")
+            found = Retry("the configuration changed during the look-up")
         if isinstance(found, Retry | Release):
             # Should it be the probe of its destination, another one is due.
             await self._holds.learn(lease.delivery, gates.NOTHING)

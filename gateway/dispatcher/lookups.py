@@ -264,7 +264,7 @@ class Lookups:
             if self.lines.count(name) >= MOST_WAITING or 2 * expected_s > PATIENCE_S:
                 raise self._put_back(name, "others are ahead of it", expected_s)
         if self._sizes and not self.bodies.fitting(trip.own, len(trip.config.destinations)):
-            raise self._put_back(name, "others have to be sent first, for want of memory", SOON_S)
+            raise self._put_back(name, "others have to be sent first, to free memory", SOON_S)
         self._go_away(trip)
         if not await self.lines.slot(name, self._left_s(trip)):
             raise self._put_back(name, "it had no free slot in time", SOON_S)

@@ -194,7 +194,7 @@ def compiled_regex(pattern: str) -> Any:
     except re2.error as error:
         why = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
         is_foreign = "perl operator" in why or "escape sequence" in why
-        hint = "RE2 has no lookaheads and no backreferences" if is_foreign else ""
+        hint = "RE2 has no lookaheads or backreferences" if is_foreign else ""
         raise OperandRefused(f"cannot be compiled: {why}", hint) from None
 
 

@@ -92,7 +92,7 @@ def code_of(page: Page, redirected: str) -> str:
         raise OtherState(f"that address {what}: log in on the page that was printed last, and paste where it leads")
     if "code" not in found:
         said = printable(f"{found.get('error', 'no code')} {found.get('error_description', '')}".strip()[:200])
-        raise LoginFailed(f"the login was refused: {said}; run the command again to have another try")
+        raise LoginFailed(f"the login was refused: {said}; run the command again to retry")
     return found["code"]
 
 
@@ -160,7 +160,7 @@ async def confirmed(
                 interval_s += SLOWER_S
             elif refused.code != "authorization_pending":
                 raise LoginFailed(f"{oauth.host} refuses the login: {refused}; run the command again") from None
-    raise LoginFailed("nobody has confirmed the code in time: run the command again")
+    raise LoginFailed("nobody confirmed the code in time: run the command again")
 
 
 def _seconds(value: object, usual: float, most: float) -> float:
@@ -184,7 +184,7 @@ async def _granted(oauth: OAuth, form: Form, egress: Egress, door: Door, sent: t
 def _refresh_token(granted: Granted) -> str:
     if not granted.refresh_token:
         raise LoginFailed(
-            "the login came without a refresh token, so it would end in an hour or so: ask for one as the vendor says, with "
+            "the vendor issued no refresh token, so the login would end in an hour or so: ask for one as its page says, with "
             "scope: offline_access, or a query in authorize_url such as ?access_type=offline&prompt=consent"
         )
     return granted.refresh_token

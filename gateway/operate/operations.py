@@ -190,7 +190,7 @@ class Operations:
         return freed(before, self._holds.standing(name), was_paused=False)
 
     async def hasten(self, id_: str, *, by: str) -> int:
-        """Try at once what waits for another attempt, of an event or one delivery; how many. Raises BadRequest, UnknownName."""
+        """Try the pending deliveries of an event, or one delivery, at once; how many. Raises BadRequest, UnknownName."""
         by = said.by(by)
         history = await self._store.event(id_)
         if history is None:

@@ -55,7 +55,7 @@ def judged(destination: Destination, reply: Reply, now: float) -> Verdict:
     if not isinstance(verdict, Delivered) or destination.target.is_inbox:
         return verdict
     if len(reply.body) > LONGEST_ANSWER:
-        return Dead(f"answered more than {size(LONGEST_ANSWER)}: ask for less of it, by query or path")
+        return Dead(f"answered more than {size(LONGEST_ANSWER)}: ask for less, by query or path")
     if reply.body.strip() and json_of(reply.body) is NO_JSON:
         return Retry(f"answered {reply.status}, but not with JSON")
     return verdict

@@ -35,7 +35,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "status": "HTTP status: the destination's answer, or ours to a sender",
     "duration_ms": "duration of the attempt in milliseconds",
     "next_s": "seconds until the next attempt, probe or start",
-    "waits_for": "what it is remembered as, without the key",
+    "waits_for": "names under which the awaited values are remembered, without the key",
     "trace_id": "id of the event's W3C trace",
     "reason": "reason, in words",
     "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends its dead deliveries",
@@ -105,7 +105,7 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "shadow.rejected": LogEvent(
         "warning",
-        "the file of `serve --shadow` has problems; the one that was read before stays the shadow",
+        "the file of `serve --shadow` has problems; the previous one stays the shadow",
         ("reason",),
     ),
     "config.rejected": LogEvent(
@@ -137,12 +137,12 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "source.heard": LogEvent("info", "a source that was silent has sent something", ("source", "event_id")),
     "source.missing": LogEvent(
         "warning",
-        "what has to follow an event has not come in time (`follow_up`)",
+        "an event was not followed by the awaited one in time (`follow_up`)",
         ("source", "event_id", "reason"),
     ),
     "source.follow_ups_full": LogEvent(
         "warning",
-        "so much is awaited from a source that what follows further events is not awaited (`follow_up`)",
+        "the maximum number of events is awaited from a source; further ones are not (`follow_up`)",
         ("source", "count"),
     ),
     "event.id_repeated": LogEvent(
@@ -170,7 +170,9 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning", "the keys or a certificate of a sender could not be fetched", ("host", "reason")
     ),
     "token.fetched": LogEvent("info", "an authorization server issued an access token", ("host", "lasts_s")),
-    "token.failed": LogEvent("warning", "an access token could not be had; what needs it waits", ("host", "reason")),
+    "token.failed": LogEvent(
+        "warning", "no access token could be obtained; deliveries that need one wait", ("host", "reason")
+    ),
     "token.clock": LogEvent(
         "warning",
         "an authorization server accepts assertions only by its own clock: correct this machine's",
@@ -188,7 +190,7 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "delivery.dead": LogEvent("error", "a delivery was given up; it can be replayed", _ATTEMPTED),
     "delivery.waits": LogEvent(
         "info",
-        "what a delivery recalls is not remembered yet: it is sent as soon as it is, or without it after next_s",
+        "a delivery waits for a value that is not remembered yet; after next_s at the latest it is sent without it",
         ("event_id", "delivery_id", "route", "destination", "waits_for", "next_s"),
     ),
     "delivery.unkeyed": LogEvent(

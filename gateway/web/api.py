@@ -246,7 +246,7 @@ def _reading(context: Context) -> list[Any]:
 
     @_post(
         "/api/events/{event_id:str}/try",
-        summary="Try at once what waits for another attempt, of an event or one delivery",
+        summary="Try the pending deliveries of an event, or one delivery, at once",
         tags=["events"],
     )
     async def try_at_once(event_id: OwnId, data: JSONBody[ByRequest | None] = None) -> dict[str, Any]:

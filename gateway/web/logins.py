@@ -33,7 +33,7 @@ def handlers(context: Context, responses: Any) -> list[Any]:
         "/api/destinations/{name:str}/login",
         responses=responses,
         status_code=200,
-        summary="Keep the login of a destination, encrypted, and resume the destinations that were paused for want of it",
+        summary="Keep the login of a destination, encrypted, and resume the destinations that were paused because it was missing",
         tags=["destinations"],
     )
     async def login(

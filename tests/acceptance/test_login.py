@@ -174,7 +174,7 @@ def test_a_login_that_cannot_be_is_refused_at_once(tmp_path):
             done = process.verb("login", "crm", check=False)
             assert (done.returncode, done.stderr) == (
                 2,
-                "gateway: crm needs nobody to log in: its grant is client_credentials\n",
+                "gateway: crm needs no login: its grant is client_credentials\n",
             )
             done = process.verb("login", "cmr", check=False)
             assert (done.returncode, "did you mean" in done.stderr) == (2, True)

@@ -246,7 +246,7 @@ def test_an_attempt_shows_what_it_looked_up_and_what_it_chose():
     assert "fetch deal: GET crm 404 34 ms · nothing found" in text
     assert "fetch owner: GET crm as found before · 2.0 KiB" in text
     assert "fetch &lt;b&gt;: GET crm no answer 34 ms" in text
-    assert "sent what number 2 of choose says" in text
+    assert "sent number 2 of choose" in text
 
 
 def test_what_was_put_back_without_an_attempt_says_what_it_waits_for():
@@ -550,7 +550,7 @@ TRACKED = {
     ("tracked", "said"),
     [
         pytest.param(TRACKED, "status_id", id="changed"),
-        pytest.param({**TRACKED, "changes": []}, "Nothing that was known of its record.", id="the same"),
+        pytest.param({**TRACKED, "changes": []}, "None of the known fields of its record.", id="the same"),
         pytest.param(
             {"before": {}, "changes": [], "record": {}}, "Unknown: nothing was known of its record", id="first"
         ),

@@ -187,7 +187,7 @@ def test_the_login_is_the_one_of_the_file_and_is_shown_nowhere(tmp_path) -> None
             '"from" of destination "mail": "gateway" is not allowed',
         ),
         (GOOD.replace("[sales@example.com", "[sales"), '"recipients" of destination "mail": "sales" is not allowed'),
-        (GOOD + "\n    auth: {bearer: x}", "a mail server is logged in to with a user and a password"),
+        (GOOD + "\n    auth: {bearer: x}", "a mail server needs a user and a password"),
         (GOOD + "\n    headers: {a: b}", 'a destination of type email cannot have "headers"'),
         (
             GOOD.replace("smtps", "smtp") + "\n    insecure: true\n    auth: {basic: {user: a, password: b}}",

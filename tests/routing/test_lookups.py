@@ -91,7 +91,7 @@ def test_what_is_found(config, status, body, value):
         (Reply(status=200, body=b"[" * 100_000), "answered 200, but not with JSON"),
         (
             Reply(status=200, body=b" " * (LONGEST_ANSWER + 1)),
-            "answered more than 1.0 MiB: ask for less of it, by query or path",
+            "answered more than 1.0 MiB: ask for less, by query or path",
         ),
         (Reply(status=302, headers={"location": "/login"}), "redirects are not followed: answered 302"),
     ],

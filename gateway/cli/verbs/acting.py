@@ -146,7 +146,7 @@ def handshake(**given: Any) -> None:
 @click.command("login")
 @click.argument("name", shell_complete=complete.destinations)
 @click.option(
-    "--paste", is_flag=True, help="Paste the address that the browser ends at, for a browser on another machine."
+    "--paste", is_flag=True, help="Paste the address that the browser ends up at, for a browser on another machine."
 )
 @options.config
 @options.url

@@ -137,12 +137,14 @@ def shadow(**given: Any) -> None:
 @options.config
 @options.url
 @click.option("--allow-writes", is_flag=True, help="Also offer tools that replay, discard, pause, mute and reload.")
-@click.option("--json", "_", is_flag=True, expose_value=False, help="Speak JSON, which it always does.")
+@click.option(
+    "--json", "_", is_flag=True, expose_value=False, help="Accepted for consistency: the protocol is always JSON."
+)
 def mcp(**given: Any) -> None:
-    """Offer the gateway to an assistant as tools, over the Model Context Protocol.
+    """Offer the gateway to an AI assistant as tools, over the Model Context Protocol.
 
-    It speaks on standard input and output, and is started by the assistant's program. The tools read from the API of a
-    running gateway; explain, check and run_tests are about routes.yaml here. It uses the token in GATEWAY_MCP_TOKEN, or
+    The assistant's program starts it and talks to it over standard input and output. The tools read from the API of a
+    running gateway; explain, check and run_tests use the routes.yaml of this machine. It uses the token in GATEWAY_MCP_TOKEN, or
     else GATEWAY_READ_TOKEN or GATEWAY_ADMIN_TOKEN. What it changes is recorded in the activity. It needs the extra mcp: pip install 'hookkeeper[mcp]'
     """
     from gateway.cli import assistant

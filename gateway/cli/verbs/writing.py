@@ -88,7 +88,7 @@ def explain(**given: Any) -> None:
     """Show what would happen to EVENT, and why.
 
     Lists which entries match it, clause by clause, and every request, without secrets. Nothing is sent. EVENT is a
-    sample (contact.created), a file, or the id of a stored event or delivery. Unset variables have made-up values.
+    sample (contact.created), a file, or the id of a stored event or delivery. Unset variables get made-up values.
     """
     from gateway.cli import explain as explaining
 
@@ -139,8 +139,8 @@ def diff(**given: Any) -> None:
     """Show how requests would differ if NEW were the routes.yaml in force.
 
     Plays the newest stored events through both files and compares the requests one by one, bodies too. Nothing is sent,
-    stored or looked up, and `once` counts as not fired. It reads the store, also while the gateway runs. Exits with 1 if
-    a request differs. Unset variables have made-up values.
+    stored or looked up, and `once` counts as not fired. It reads the store, even while the gateway runs. Exits with 1 if
+    a request differs. Unset variables get made-up values.
     """
     from gateway.cli import shadow as shadows
     from gateway.cli.place import Place

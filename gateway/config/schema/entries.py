@@ -118,7 +118,7 @@ class ChoiceKeys(MessageKeys):
     to: tuple[Words, ...] | None = None
     condition: TemplateText | None = key(
         _expression,
-        "what must hold for it to be sent, with the names of fetch: person.items; the last may do without",
+        "what must hold for it to be sent, with the names of fetch: person.items; the last one needs none",
         name="if",
     )
 
@@ -158,7 +158,7 @@ class FetchKeys(Section):
     form: Body | None = key(_form, "a map of form-encoded fields instead, with {{ }} in its texts")
     cache: float | None = key(
         values.duration(1, "24h"),
-        "how long an answer may be used again for the same request: 10m; every delivery asks if left out",
+        "how long an answer may be used again for the same request: 10m; if left out, every attempt asks",
     )
 
 
@@ -205,21 +205,19 @@ class EntryKeys(MessageKeys):
     fetch: Mapping[str, FetchKeys] = key(
         map_by_name(nested(FetchKeys), "fetch"),
         'look up before sending, at each attempt: {person: {from: crm, path: /search, query: {term: "{{ attrs.email }}"}}}; '
-        "templates and choose have the JSON of the answer under that name",
+        "templates and choose see the JSON of the answer under that name",
         factory=dict,
     )
     choose: tuple[ChoiceKeys, ...] | None = key(
         _choose,
-        "instead of one message: a list of which the first whose if holds is sent, decided at each attempt; if none holds, "
+        "instead of one message: a list; the first whose if holds is sent, decided at each attempt; if none holds, "
         "nothing is sent",
     )
     once: OnceKeys | None = key(
         nested(OnceKeys),
         'send only once per key: {per: "{{ attrs.id }}", for: 90d}',
     )
-    delay: float | None = key(
-        values.duration(1, "30d"), "how long after its event a delivery is sent at the earliest: 10m"
-    )
+    delay: float | None = key(values.duration(1, "30d"), "how long after its event a delivery is first sent: 10m")
     hours: EntryHoursKeys | None = key(
         nested(EntryHoursKeys),
         "when it sends; outside of them its deliveries wait, without using up retry.for: {days: mon-fri, from: 09:00, to: 18:00, "
@@ -227,7 +225,7 @@ class EntryKeys(MessageKeys):
     )
     digest: DigestKeys | None = key(
         nested(DigestKeys),
-        "one message for the events of a while: {every: 15m}, or {at: mon 09:00, zone: Europe/Berlin}; its content sees "
+        "one message for many events: {every: 15m}, or {at: mon 09:00, zone: Europe/Berlin}; its content sees "
         "events, count, by, first and last",
     )
     debounce: DebounceKeys | None = key(

@@ -72,7 +72,7 @@ class HoursKeys(Section):
     from_min: int | None = key(time_of_day, "when they open: 09:00; at midnight if left out", name="from")
     to_min: int | None = key(
         time_of_day,
-        "when they close: 18:00; at midnight if left out. Earlier than from, it is on the next day",
+        "when they close: 18:00; at midnight if left out; a time before from is on the next day",
         name="to",
     )
     zone: str | None = key(zone, "the time zone of both: Europe/Berlin", usual="UTC")
@@ -116,7 +116,7 @@ class DigestKeys(Section):
         values.duration(1, "30d"), "how long after its first event it is sent: 15m; also as soon as it is full"
     )
     moment: tuple[int | None, int] | None = key(
-        _at, "when it is sent instead: mon 09:00, or 09:00 for every day; one that is full waits as well", name="at"
+        _at, "when it is sent instead: mon 09:00, or 09:00 for every day; a full one waits, too", name="at"
     )
     zone: str | None = key(zone, "the time zone of at: Europe/Berlin", usual="UTC")
     most: int = key(values.integer(2, 1000), "the most events of one message: 100", default=100, name="max")
@@ -132,10 +132,10 @@ class DebounceKeys(Section):
     noun = "debounce"
     per: TemplateText | None = key(trees.template, 'the key whose last event is sent: "{{ attrs.id }}"', required=True)
     for_s: float | None = key(
-        values.duration(1, "30d"), "how long no other event of the key may come: 2m", required=True, name="for"
+        values.duration(1, "30d"), "how long to wait for another event of the key: 2m", required=True, name="for"
     )
     at_most: float | None = key(
-        values.duration(1, "30d"), "how long after the first event of the key it is sent all the same: 30m"
+        values.duration(1, "30d"), "how long after the first event of the key to send at the latest: 30m"
     )
 
 

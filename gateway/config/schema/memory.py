@@ -16,7 +16,7 @@ class RememberKeys(Section):
     subject: str | None = key(
         values.name, "what to remember the values as; recall names it under from", required=True, name="as"
     )
-    per: TemplateText | None = key(trees.template, 'what they are remembered for: "{{ attrs.id }}"', required=True)
+    per: TemplateText | None = key(trees.template, 'the key that they are kept under: "{{ attrs.id }}"', required=True)
     kept: Mapping[str, Words] = key(
         values.map_of(values.named),
         "values of the answer by name: {id: json.id, at: headers.location}; or text, the whole answer",
@@ -32,11 +32,13 @@ class RememberKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class RecallKeys(Section):
     noun = "recall"
-    subject: Words | None = key(values.named, "what remember calls the values: its as", required=True, name="from")
-    per: TemplateText | None = key(trees.template, 'what they were remembered for: "{{ attrs.id }}"', required=True)
+    subject: Words | None = key(
+        values.named, "the as of the remember that keeps the values: crm-id", required=True, name="from"
+    )
+    per: TemplateText | None = key(trees.template, 'the key that they were kept under: "{{ attrs.id }}"', required=True)
     wait_s: float = key(
         values.duration(1, values.LONGEST),
-        "how long to wait for them before it is sent without: 10m; not at all if left out",
+        "how long to wait for them before it is sent without them: 10m; not at all if left out",
         default=0.0,
         name="wait",
     )

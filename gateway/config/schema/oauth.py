@@ -60,7 +60,7 @@ class OAuthKeys(Section):
     together: ClassVar[Shape] = {"allOf": [_of(grant) for grant in GRANTS]}
     grant: str | None = key(
         values.choice(GRANTS, "grant", values.named),
-        "how a token is had: client_credentials, refresh_token, jwt_bearer (a signed assertion), or authorization_code or "
+        "how a token is obtained: client_credentials, refresh_token, jwt_bearer (a signed assertion), or authorization_code or "
         "device_code, for which a person runs gateway login NAME once",
         required=True,
     )
@@ -71,7 +71,7 @@ class OAuthKeys(Section):
     client_secret: Secret | None = key(values.secret, 'its secret: "${CRM_CLIENT_SECRET}"')
     client_auth: str | None = key(
         values.choice(("basic", "body")),
-        "where the client shows its id and secret: basic, a header (the default), or body",
+        "where the client's id and secret are sent: basic, a header (the default), or body",
         usual="basic",
     )
     scope: tuple[Words, ...] | None = key(values.some_words, "what the token is for, a text or a list: contacts.write")
@@ -88,7 +88,7 @@ class OAuthKeys(Section):
     )
     key_id: Words | None = key(values.words, "the id under which the vendor knows that key: 2026-11")
     issuer: Words | None = key(values.words, "who signs an assertion; client_id if left out")
-    subject: Words | None = key(values.words, "the user on whose behalf: gateway@example.com")
+    subject: Words | None = key(values.words, "the user on whose behalf requests are made: gateway@example.com")
     audience: Words | None = key(
         values.words, "whom an assertion is for; token_url if left out: https://login.salesforce.com"
     )
@@ -105,5 +105,5 @@ class OAuthKeys(Section):
         usual="http://127.0.0.1:8976/callback",
     )
     device_url: Words | None = key(
-        values.words, "where a code for a person is asked for: https://crm.example.com/oauth/device/code"
+        values.words, "where a code for a person is requested: https://crm.example.com/oauth/device/code"
     )

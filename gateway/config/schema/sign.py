@@ -65,7 +65,7 @@ class SignKeys(Section):
     )
     signature: SignatureKeys | None = key(
         nested(SignatureKeys),
-        "or a scheme of your own, in the words of verify: {header: x-acme-signature, prefix: sha256=}",
+        "a scheme of your own instead, with the keys of verify: {header: x-acme-signature, prefix: sha256=}",
     )
     timestamp: TimestampKeys | None = key(
         nested(TimestampKeys), "where the time of the attempt goes; signed must cover it"

@@ -71,7 +71,7 @@ class TrackKeys(Section):
     noun = "track"
     per: tuple[Words, ...] | None = key(
         values.words_list,
-        "what identifies a record, if not as the preset says: {payload.object}:{payload.id}; in a list, the first whose "
+        "what identifies a record, instead of what the preset says: {payload.object}:{payload.id}; in a list, the first whose "
         "fields are present",
     )
     fields: Words | None = key(values.named, "where its fields are: payload.data; attrs if left out")
@@ -141,7 +141,7 @@ class SilenceKeys(Section):
     noun = "silence"
     after: float | None = key(
         values.duration(60, values.LONGEST),
-        "how long nothing may come: 1h; of the hours, if there are any",
+        "how long the source may send nothing: 1h; with hours, only time within them counts",
         required=True,
     )
     match: tuple[Words, ...] | None = key(
@@ -258,7 +258,7 @@ class SourceKeys(Section):
     )
     follow_up: tuple[FollowUpKeys, ...] | None = key(
         _follow_ups,
-        "raise gateway.source.missing when what has to come after an event does not: [{after, want, per, within}]",
+        "raise gateway.source.missing when an event is not followed by another one in time: [{after, want, per, within}]",
     )
     schema: Words | None = key(
         values.words,
