@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Self
 
@@ -111,6 +112,10 @@ class Salesforce(Guarded):
 
     def served(self, call: Call) -> Answer:
         path = call.path.removeprefix(self.AT)
+        if any(not isinstance(value, str | None) for value in (call.body or {}).values()):
+            return 400, trouble(
+                "JSON_PARSER_ERROR", "Cannot deserialize instance of string from VALUE_NUMBER_INT value"
+            )
         if (call.method, path) == ("GET", "/query"):
             return self.query(call.query["q"])
         if (call.method, path) == ("POST", "/sobjects/Contact"):
@@ -219,7 +224,7 @@ async def test_several_contacts_with_one_key_are_dead_and_not_guessed(tmp_path):
         async with salesforce(tmp_path, vendor) as gateway:
             [made] = await sent(gateway, changed())
         assert made.state is DEAD
-        assert "answered 300" in made.reason
+        assert made.reason.startswith("answered 300: /services/data/v62.0/sobjects/Contact/a (several things are there")
         assert {each["LastName"] for each in vendor.contacts.values()} == {"a", "b"}
 
 
@@ -239,6 +244,26 @@ async def test_a_contact_in_salesforce_is_found_by_its_address_and_never_there_t
         assert [call.method for call in vendor.calls] == ["GET", "PATCH", "GET", "POST", "GET", "PATCH"]
         assert [(each["LastName"], each["Phone"]) for each in vendor.contacts.values()] == [
             ("Doe", "1"), ("Doe", "+14155551234"),
+        ]  # fmt: skip
+
+
+@story
+async def test_the_other_route_can_prepare_the_upsert_for_contacts_that_were_there_before(tmp_path):
+    page = (ROOT / "docs/how-to/salesforce.md").read_text("utf-8")
+    key = 'Xobito_Id__c: "{{ attrs.id | string }}"'
+    assert f"`{key}`" in page
+    with Salesforce() as vendor:
+        vendor.contacts["003old"] = {"LastName": "Before", "Email": "john@example.com"}
+        async with salesforce(tmp_path, vendor, SEARCH) as gateway:
+            text = gateway.folder.joinpath("routes.yaml").read_text("utf-8")
+            gateway.reload(text.replace("          FirstName:", f"          {key}\n          FirstName:"))
+            made = await sent(gateway, changed(), changed(id=7, email="new@example.com"))
+            assert states(made) == [DELIVERED] * 2
+        (upserting := tmp_path / "upsert").mkdir()
+        async with salesforce(upserting, vendor) as gateway:
+            assert states(await sent(gateway, changed("contact.updated", email="moved@example.com"))) == [DELIVERED]
+        assert [(each["Xobito_Id__c"], each["Email"]) for each in vendor.contacts.values()] == [
+            ("451", "moved@example.com"), ("7", "new@example.com"),
         ]  # fmt: skip
 
 
@@ -455,6 +480,26 @@ async def test_where_values_are_read_as_typed_an_apostrophe_keeps_them_as_they_a
             assert states(await sent(gateway, changed(firstname=value))) == [DELIVERED]
         assert vendor.rows[1][2] == value
         assert vendor.rows[1][4] == 14155551234, "what it says of a number without one is true"
+
+
+@story
+async def test_gathered_contacts_are_one_request_with_a_row_for_each(tmp_path):
+    page = blocks(ROOT / "docs/how-to/google-sheets.md")
+    [rows] = [block for language, block in page if language == "jinja"]
+    [instead] = [block for language, block in page if "digest" in block and not language]
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "rows.json.j2").write_text(rows)
+    with Sheets() as vendor:
+        async with sheets(tmp_path, vendor) as gateway:
+            text = (tmp_path / "routes.yaml").read_text("utf-8")
+            gateway.reload(text.partition("    body:")[0] + textwrap.indent(instead, "    "))
+            ids = [
+                (await gateway.receive(changed(id=number, firstname=f'={number} "'))).event_id for number in range(3)
+            ]
+            await gateway.later(61)
+            assert states([await gateway.delivery(id_) for id_ in ids]) == [DELIVERED] * 3
+        assert len(vendor.calls) == 1
+        assert [row[:3] for row in vendor.rows[1:]] == [[id_, at, f'={at} "'] for at, id_ in enumerate(ids)]
 
 
 @story
