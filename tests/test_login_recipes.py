@@ -546,6 +546,7 @@ async def test_googles_quota_is_waited_for_with_or_without_a_time(tmp_path):
                      "answered 404: Requested entity was not found.", id="no-such-spreadsheet"),
         pytest.param(refusal(500, "INTERNAL", "Internal error encountered."), PENDING, "answered 500", id="500"),
         pytest.param((502, HTML), PENDING, "answered 502", id="502-html"),
+        pytest.param((200, HTML), PENDING, "answered 200, but no rule of success matched", id="200-html"),
     ],
 )  # fmt: skip
 @story
