@@ -38,6 +38,7 @@ from gateway.errors import (
 from gateway.event import codings, traces
 from gateway.event import payload as facts
 from gateway.event.repeats import ID_REPEATED, MANY, Repeats
+from gateway.event.spans import Spans
 from gateway.model import (
     Announcement,
     Attempt,
@@ -100,6 +101,8 @@ class Gateway(Struct, kw_only=True, dict=True):
     repeats: Repeats = field(default_factory=Repeats)
     #: Whether a secret may come in a handshake.
     expected: Expected = field(default_factory=Expected)
+    #: Tells a collector what happens to events; None: nobody wants to know.
+    spans: Spans | None = None
     #: Where senders post to, and where the console listens, for links; empty until they do.
     ingest: str = ""
     console: str = ""
@@ -313,6 +316,8 @@ def _append(
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
     appending.add_done_callback(partial(starter.appended, new, payloads, asked))
+    if gateway.spans is not None:
+        gateway.spans.appending([each.event for each in new], appending)
     return new, appending
 
 
@@ -434,4 +439,6 @@ async def deliver(
         lookups=looked_up.lookups,
         choice=choice,
     )
+    if gateway.spans is not None:
+        gateway.spans.attempted(delivery, event, attempt, word, request)
     return Tried(result=result, attempt=attempt, learned=learned, word=word, remembered=remembered)
