@@ -13,10 +13,10 @@ from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
+from gateway import telemetry
 from gateway.event import traces
 from gateway.event.traces import Trace
 from gateway.model import Attempt, Delivery, Event, HttpRequest, OutboundRequest
-from gateway.telemetry.spans import Span
 
 # Ids are not secrets.
 _noise: Final = Random().getrandbits  # noqa: S311
@@ -40,7 +40,7 @@ class Spans(Struct, frozen=True, kw_only=True):
     """Tells what happens to events as spans."""
 
     #: Never blocks and never raises.
-    put: Callable[[Span], None]
+    put: Callable[[telemetry.Span], None]
     clock: Callable[[], float]
 
     def appending(self, events: Sequence[Event], appending: "asyncio.Future[Sequence[K]]") -> None:
@@ -135,7 +135,7 @@ class Spans(Struct, frozen=True, kw_only=True):
         error: str | None,
     ) -> None:
         self.put(
-            Span(
+            telemetry.Span(
                 name=name,
                 kind=kind,
                 trace_id=int(trace.trace_id, 16),

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from gateway import telemetry
 from gateway.telemetry.figures import points
-from gateway.telemetry.logs import log
 from gateway.telemetry.pump import BATCH, GATHER_S, MOST, Pump, Signal
 from gateway.telemetry.spans import Span
 from gateway.telemetry.sums import Figures
@@ -62,7 +62,7 @@ def begin(environ: Mapping[str, str], *, version: str, with_metrics: bool) -> Ot
     wanted = _wanted(environ) - (set() if with_metrics else {"metrics"})
     for signal in wanted:
         if (protocol := _protocol(environ, signal)) != _PROTOCOL:
-            log(
+            telemetry.log(
                 "otlp.off",
                 reason=f"{signal} are sent by {_PROTOCOL} only, not by {protocol}: set OTEL_EXPORTER_OTLP_PROTOCOL",
             )
@@ -75,9 +75,13 @@ def begin(environ: Mapping[str, str], *, version: str, with_metrics: bool) -> Ot
     try:
         return _begun(environ, wanted, version)
     except ImportError:
-        log("otlp.off", reason=f"{_ENDPOINT} is set but the packages are not installed: install hookkeeper[otel]")
+        telemetry.log(
+            "otlp.off", reason=f"{_ENDPOINT} is set but the packages are not installed: install hookkeeper[otel]"
+        )
     except Exception as error:  # noqa: BLE001  a variable that the packages do not understand
-        log("otlp.off", reason=f"OpenTelemetry could not be set up, check the OTEL_ variables: {_said(str(error))}")
+        telemetry.log(
+            "otlp.off", reason=f"OpenTelemetry could not be set up, check the OTEL_ variables: {_said(str(error))}"
+        )
     return None
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Literal, TypeVar
 
-from gateway.telemetry.logs import log
+from gateway import telemetry
 
 T = TypeVar("T")
 Signal = Literal["traces", "metrics"]
@@ -30,8 +30,6 @@ class Pump(Generic[T]):
         gather_s: float = GATHER_S,
     ) -> None:
         """``send`` returns why a batch is lost; empty: it was sent. It is called in the thread."""
-        from gateway.telemetry.metrics import OTLP_DROPPED
-
         self._signal, self._send = signal, send
         self._most, self._batch, self._gather_s = most, batch, gather_s
         self._waiting: deque[T] = deque()
@@ -41,7 +39,7 @@ class Pump(Generic[T]):
         #: Lost since the last batch that was sent; None: that was the last one.
         self._lost: int | None = None
         # Made now, at 0: a counter that first appears at 1 shows no increase.
-        self._dropped = OTLP_DROPPED.labels(signal)
+        self._dropped = telemetry.OTLP_DROPPED.labels(signal)
         self._thread = threading.Thread(target=self._run, name=f"otlp {signal}", daemon=True)
         self._thread.start()
 
@@ -61,7 +59,7 @@ class Pump(Generic[T]):
         self._thread.join(timeout_s)
         if left := len(self._waiting):
             self._dropped.inc(left)
-            log("otlp.failed", signal=self._signal, reason=f"{left} were not sent before the process ended")
+            telemetry.log("otlp.failed", signal=self._signal, reason=f"{left} were not sent before the process ended")
 
     def _run(self) -> None:
         while self._ends_at is None:
@@ -84,8 +82,8 @@ class Pump(Generic[T]):
         if reason:
             self._dropped.inc(len(batch))
             if self._lost is None:
-                log("otlp.failed", signal=self._signal, reason=reason)
+                telemetry.log("otlp.failed", signal=self._signal, reason=reason)
             self._lost = (self._lost or 0) + len(batch)
         elif self._lost is not None:
-            log("otlp.recovered", signal=self._signal, dropped=self._lost)
+            telemetry.log("otlp.recovered", signal=self._signal, dropped=self._lost)
             self._lost = None
