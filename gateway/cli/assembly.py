@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -111,7 +112,7 @@ def assembled(
         part=part,
         crash_slot=crash_slot,
     )
-    otlp = _otlp(environ, part)
+    otlp = _otlp(environ, part, store.cluster.me)
     if otlp is not None and otlp.spans is not None:
         gateway.spans = Spans(put=otlp.spans.put, clock=gateway.clock)
     dispatcher = Dispatcher(gateway, room=delivery_room(memory_limit()) // processes)
@@ -137,13 +138,14 @@ def assembled(
     )
 
 
-def _otlp(environ: Mapping[str, str], part: Part) -> "Otlp | None":
+def _otlp(environ: Mapping[str, str], part: Part, replica: str) -> "Otlp | None":
     """What tells a collector, if the environment names one. Of several processes one sends the metrics of all."""
     if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in environ):
         return None
     from gateway.telemetry import otlp
 
-    return otlp.begin(environ, version=__version__, with_metrics=part != "deliveries")
+    instance = f"{socket.gethostname()}/{replica}"
+    return otlp.begin(environ, version=__version__, instance=instance, with_metrics=part != "deliveries")
 
 
 async def nothing_more() -> None:

@@ -52,10 +52,10 @@ def is_wanted(environ: Mapping[str, str]) -> bool:
     return bool(_wanted(environ)) and environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
 
 
-def begin(environ: Mapping[str, str], *, version: str, with_metrics: bool) -> Otlp | None:
+def begin(environ: Mapping[str, str], *, version: str, instance: str, with_metrics: bool) -> Otlp | None:
     """Send traces and metrics from now on, if the variables say so; if that cannot be, the log says why.
 
-    A variable may be set for every process of a cluster: it never keeps a gateway from starting.
+    ``instance``: of several gateways under one name, which this is. A variable may be set for every process of a cluster: it never keeps a gateway from starting.
     """
     if not is_wanted(environ):
         return None
@@ -71,9 +71,10 @@ def begin(environ: Mapping[str, str], *, version: str, with_metrics: bool) -> Ot
     for name, value in environ.items():
         if name.startswith("OTEL_"):
             os.environ.setdefault(name, value)
-    os.environ.setdefault("OTEL_SERVICE_NAME", "hookkeeper")
+    if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        os.environ.setdefault("OTEL_SERVICE_NAME", "hookkeeper")
     try:
-        return _begun(environ, wanted, version)
+        return _begun(environ, wanted, _Sender(version, instance))
     except ImportError:
         telemetry.log(
             "otlp.off", reason=f"{_ENDPOINT} is set but the packages are not installed: install hookkeeper[otel]"
@@ -85,21 +86,21 @@ def begin(environ: Mapping[str, str], *, version: str, with_metrics: bool) -> Ot
     return None
 
 
-def _begun(environ: Mapping[str, str], wanted: Collection[Signal], version: str) -> Otlp:
+def _begun(environ: Mapping[str, str], wanted: Collection[Signal], sender: "_Sender") -> Otlp:
     said = _LastWords()
     spans = figures = None
     if "traces" in wanted:
         most = _number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", MOST)
         spans = Pump(
             "traces",
-            _span_sender(said, version),
+            _span_sender(said, sender),
             most=int(most),
             batch=int(min(_number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH), most)),
             gather_s=_number(environ, "OTEL_BSP_SCHEDULE_DELAY", GATHER_S * 1000) / 1000,
         )
     if "metrics" in wanted:
         # They are totals: the latest tells everything.
-        figures = Pump("metrics", _figure_sender(said, version), most=1, batch=1)
+        figures = Pump("metrics", _figure_sender(said, sender), most=1, batch=1)
     return Otlp(spans, figures, _number(environ, "OTEL_METRIC_EXPORT_INTERVAL", METRICS_S * 1000) / 1000)
 
 
@@ -124,6 +125,21 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
         if 1 <= (number := float(environ.get(name, ""))) <= 1e9:
             return number
     return float(default)
+
+
+class _Sender(Struct, frozen=True):
+    """Who sends."""
+
+    version: str
+    instance: str
+
+    def resource(self) -> Any:
+        """As the environment says; what it leaves out is known here."""
+        from opentelemetry.sdk.resources import Resource
+
+        said = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+        known = {"service.version": self.version, "service.instance.id": self.instance}
+        return Resource.create({name: value for name, value in known.items() if f"{name}=" not in said})
 
 
 class _LastWords(logging.Handler):
@@ -176,7 +192,7 @@ def _session(signal: str) -> Any:
 # --- traces ---
 
 
-def _span_sender(said: _LastWords, version: str) -> Callable[[Sequence[Span]], str]:
+def _span_sender(said: _LastWords, sender: _Sender) -> Callable[[Sequence[Span]], str]:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExportResult
@@ -210,9 +226,9 @@ def _span_sender(said: _LastWords, version: str) -> Callable[[Sequence[Span]], s
             self.spans.append(span)
 
     ids, ended = Ids(), Ended()
-    provider = TracerProvider(id_generator=ids, shutdown_on_exit=False)
+    provider = TracerProvider(resource=sender.resource(), id_generator=ids, shutdown_on_exit=False)
     provider.add_span_processor(ended)
-    tracer, exporter = provider.get_tracer("gateway", version), OTLPSpanExporter(session=_session("TRACES"))
+    tracer, exporter = provider.get_tracer("gateway", sender.version), OTLPSpanExporter(session=_session("TRACES"))
 
     def below(trace_id: int, parent_id: int | None, *, is_sampled: bool) -> Any:
         if parent_id is None:
@@ -251,16 +267,15 @@ def _span_sender(said: _LastWords, version: str) -> Callable[[Sequence[Span]], s
 # --- metrics ---
 
 
-def _figure_sender(said: _LastWords, version: str) -> Callable[[Sequence[Sequence[Figures]]], str]:
+def _figure_sender(said: _LastWords, sender: _Sender) -> Callable[[Sequence[Sequence[Figures]]], str]:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import export as sdk
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     exporter, resource, scope = (
         OTLPMetricExporter(session=_session("METRICS")),
-        Resource.create(),
-        InstrumentationScope("gateway", version),
+        sender.resource(),
+        InstrumentationScope("gateway", sender.version),
     )
     began = time.time_ns()
     total = sdk.AggregationTemporality.CUMULATIVE

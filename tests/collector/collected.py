@@ -58,6 +58,13 @@ def spans(collector: Sink) -> list[Span]:
     return found
 
 
+def resources(collector: Sink) -> list[dict[str, Any]]:
+    """Who sent each export."""
+    sent = [*_decoded(collector, "/v1/traces"), *_decoded(collector, "/v1/metrics")]
+    found = [each for message in sent for key in ("resourceSpans", "resourceMetrics") for each in message.get(key, ())]
+    return [_attributes(each["resource"]) for each in found]
+
+
 def metrics(collector: Sink) -> dict[str, dict[str, Any]]:
     """The last export, by name."""
     [of_resource] = _decoded(collector, "/v1/metrics")[-1]["resourceMetrics"]

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.acceptance.harness import SECRET, GatewayProcess, distinct, eventually, signature
-from tests.collector.collected import COMMAND, attributes_of, environ, metrics, needs_extra, spans
+from tests.collector.collected import COMMAND, attributes_of, environ, metrics, needs_extra, resources, spans
 from tests.sink import Sink, answer, drip, hang, huge
 
 pytestmark = needs_extra
@@ -246,6 +246,23 @@ def test_workers_tell_the_spans_and_the_owner_the_metrics_of_all(tmp_path):
             assert len(spans(collector)) == 18
             points = metrics(collector)["gateway_events_received_total"]["sum"]["dataPoints"]
             assert sum(each["asDouble"] for each in points if attributes_of(each)["outcome"] == "accepted") == 6.0
+
+
+def test_the_environment_says_who_sends_and_what_it_leaves_out_is_known(tmp_path):
+    more = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=hooks,deployment.environment.name=test"}
+    with (
+        Sink(answer(200)) as sink,
+        Sink(answer(200)) as collector,
+        started(tmp_path, sink, collector, **more) as gateway,
+    ):
+        gateway.settled(post(gateway))
+        eventually(lambda: spans(collector), "a span came")
+        eventually(lambda: any(each.path == "/v1/metrics" for each in collector.requests), "metrics came")
+        for who in resources(collector):
+            assert who["service.name"] == "hooks"
+            assert who["deployment.environment.name"] == "test"
+            assert who["service.instance.id"].endswith("/main")
+            assert who["service.version"]
 
 
 def test_headers_of_the_environment_go_to_the_collector_and_nowhere_else(tmp_path):
