@@ -1,11 +1,12 @@
 """Digests and what is debounced, from the request that comes in to the one that goes out."""
 
+import asyncio
 import json
 
 import pytest
 
 from gateway.model import DeliveryState
-from tests.sink import Sink, answer
+from tests.sink import Sink, answer, hang
 from tests.world import HEAD, World, story
 
 #: The world begins on Thursday, 1 January 1970, at 00:16:40 UTC.
@@ -348,3 +349,60 @@ async def test_a_night_in_which_the_clocks_change_sends_each_message_once(tmp_pa
                     sent[json.loads(each.body)["text"]] = (world.clock.now - night) / 60
             assert sent == {"digest": digest_min, "hours": hours_min}
             assert len(sink.requests) == 2
+
+
+@story
+async def test_what_is_debounced_and_waits_for_its_hours_is_superseded_all_night(tmp_path):
+    keys = (
+        'debounce: {per: "{{ attrs.id }}", for: 2m}',
+        "hours: {from: 09:00, to: 18:00}",
+        'text: "{{ attrs.firstname }}"',
+    )
+    with Sink() as sink:
+        async with World(tmp_path, sends(sink, *keys)) as world:
+            events = []
+            for name in ("Ada", "Bob", "Cid"):
+                events += await received(world, contact(1, name))
+                await world.later(3600.0)
+                # It was claimed, found to be too early and put back.
+                await world.dispatcher.idle()
+            await world.later(9 * 3600.0)
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["Cid"]
+            assert await states(world, events) == ["discarded", "discarded", "delivered"]
+
+
+@story
+async def test_a_paused_destination_keeps_a_digest_gathering_until_it_is_resumed(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, sends(sink, "digest: {every: 15m}", NAMES)) as world:
+            events = await received(world, contact(1, "Ada"))
+            await world.operations.pause("crm", by="ann", reason="a test")
+            await world.later(1000.0)
+            events += await received(world, contact(2, "Bob"))
+            assert not sink.requests
+            await world.operations.resume("crm", by="ann")
+            await world.turn()
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["2 by : Ada Bob 1-2"]
+            assert await states(world, events) == ["delivered"] * 2
+
+
+@story
+async def test_no_event_joins_a_digest_whose_attempt_a_crash_has_cut_short(tmp_path):
+    with Sink(hang(), answer()) as sink:
+        text = sends(sink, "digest: {every: 15m}", NAMES)
+        async with World(tmp_path, text) as world:
+            events = await received(world, contact(1, "Ada"), contact(2, "Bob"))
+            world.clock.now += 901.0
+            turn = asyncio.create_task(world.turn())
+            while not sink.requests:
+                await asyncio.sleep(0.01)
+            events += await received(world, contact(3, "Cid"))
+            turn.cancel()
+        async with World(tmp_path, text) as world:
+            world.clock.now += 902.0
+            events += await received(world, contact(4, "Dan"))
+            await world.later(200.0)
+            await world.later(901.0)
+            said = [json.loads(each.body)["text"] for each in sink.requests]
+            assert said == ["2 by : Ada Bob 1-2", "2 by : Ada Bob 1-2", "2 by : Cid Dan 3-4"]
+            assert await states(world, events) == ["delivered"] * 4
