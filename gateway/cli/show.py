@@ -99,12 +99,12 @@ def _next(delivery: Mapping[str, Any]) -> str:
         return ", waiting for an earlier one with the same key"
     if due is None:
         return ""
-    if due >= 1 and delivery.get("waits_until"):
-        return f", waits until {local(delivery['waits_until'])}"
     if due < 1 and delivery.get("held"):
         return f", held: {delivery['held']}"
     if delivery.get("waits_for"):
         return f", waits for {', '.join(delivery['waits_for'])}, at most {duration(max(1, round(due)))}"
+    if due >= 1 and delivery.get("waits_until"):
+        return f", waits until {local(delivery['waits_until'])}"
     return f", next attempt in {duration(round(due))}" if due >= 1 else ", due now"
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,7 +47,16 @@ def routes(url: str) -> str:
 class Cluster:
     """Replicas that share a store, each in a folder of its own; leaving ``with`` ends them."""
 
-    def __init__(self, folder: Path, url: str, file: str, *, replicas: int, first: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        file: str,
+        *,
+        replicas: int,
+        first: str = "",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         """``url``: of the store; ``first``: the one that the first replica uses instead."""
         self.gateways = []
         asyncio.run(migrate(url))
@@ -55,7 +65,9 @@ class Cluster:
             home.mkdir()
             store = first if first and number == 0 else url
             self.gateways.append(
-                GatewayProcess(home, file, options=("--store", store), environ={"GATEWAY_STORE": store})
+                GatewayProcess(
+                    home, file, options=("--store", store), environ={"GATEWAY_STORE": store, **(environ or {})}
+                )
             )
 
     def __enter__(self) -> "Cluster":

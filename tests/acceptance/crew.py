@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,9 +15,17 @@ WORKERS = 2
 class Crew:
     """A gateway with workers; leaving ``with`` ends it. Senders take it for a cluster of one."""
 
-    def __init__(self, folder: Path, file: str, *, workers: int = WORKERS, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        file: str,
+        *,
+        workers: int = WORKERS,
+        options: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.workers_wanted = workers
-        self.gateway = GatewayProcess(folder, file, options=("--workers", str(workers), *options))
+        self.gateway = GatewayProcess(folder, file, options=("--workers", str(workers), *options), environ=environ)
 
     def __enter__(self) -> "Crew":
         self.gateway.start()
