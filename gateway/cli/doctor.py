@@ -381,7 +381,8 @@ async def _destination(each: Destination, config: Config) -> Finding:
     url, said = each.target.url, ""
     try:
         said = await reach(url, each.door, timeout_s=REACH_S)
-        said += f", answers HEAD / with {await ask(url, each.door, timeout_s=REACH_S)}"
+        if not each.kind.is_mail:
+            said += f", answers HEAD / with {await ask(url, each.door, timeout_s=REACH_S)}"
     except EgressError as error:
         # Some servers answer nothing but POST.
         answers_nothing = said and not isinstance(error, ConnectFailed | AddressBlocked)

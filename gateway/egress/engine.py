@@ -76,7 +76,7 @@ class Engine:
         """Connect, over TLS where the url says so, and send nothing; to what: ``192.0.2.1, TLSv1.3``. Raises EgressError."""
         where = target(url)
         transfer = self._transfer(Shape("GET", has_body=False, socket=where.socket))
-        said = transfer.only_connect(where.url, await self._resolved(where))
+        said = transfer.only_connect(_like_http(where), await self._resolved(where))
         await self._carry_out(transfer)
         there = where.socket or transfer.curl.getinfo(pycurl.PRIMARY_IP)
         by = " (the proxy)" if self._door.proxy else ""
@@ -127,6 +127,16 @@ def target(url: str) -> Target:
     except ValueError as error:
         raise ConnectFailed(f"{error}: {unix.EXAMPLE}") from None
     return Target(asked, ("localhost", 80, True), path)
+
+
+def _like_http(where: Target) -> str:
+    """A url that is connected to in the same way, over TLS from the start or not, by a handle that speaks HTTP only."""
+    scheme = where.url.partition("://")[0]
+    if not scheme.startswith("smtp"):
+        return where.url
+    host, port, _ = where.origin
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if scheme == 'smtps' else 'http'}://{shown}:{port}/"
 
 
 def origin(url: str) -> tuple[str, int, bool]:

@@ -25,6 +25,7 @@ from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
 from tests.egress.proxy import Proxy
 from tests.sink import Sink, answer, raw
+from tests.smtp import MailServer
 
 GIB = 1024**3
 
@@ -64,7 +65,7 @@ def test_the_destination_that_fills_the_store_is_named(waiting, verdict):
 
 
 def test_the_records_that_sources_remember_are_counted_and_too_many_are_warned_of():
-    few, many = doctor.remembered({"crm": 12, "xobito": 1_000_000})
+    few, many = doctor.tracked({"crm": 12, "xobito": 1_000_000})
     assert (few.verdict, few.said) == ("ok", "crm remembers 12 records of at most 1,000,000, each of at most 64 KiB")
     assert (many.verdict, "forgotten early" in many.said, "shorten track" in many.remedy) == ("warn", True, True)
 
@@ -288,6 +289,18 @@ def test_a_destination_that_answers_is_reached(tmp_path):
     with Sink(answer(404)) as sink:
         found = reached(tmp_path, f'url: "{sink.url}/hooks/k3y-of-hook"')
     assert (found.verdict, found.said) == ("ok", "127.0.0.1, without TLS, answers HEAD / with 404")
+
+
+def test_a_mail_server_is_asked_nothing(tmp_path):
+    with MailServer() as server:
+        keys = f'type: email, url: "{server.url}", insecure: true, from: gw@example.com, recipients: a@example.com'
+        (tmp_path / "routes.yaml").write_text(
+            f"version: 1\nsources: {{}}\ndestinations: {{there: {{{keys}}}}}\nroutes: []\n"
+        )
+        config = load(tmp_path / "routes.yaml", environ={})
+        found = asyncio.run(doctor._destination(config.destinations["there"], config))
+    assert (found.verdict, found.said) == ("ok", "127.0.0.1, without TLS")
+    assert server.commands == []
 
 
 def test_a_destination_that_connects_and_answers_in_no_http_is_a_warning(tmp_path):

@@ -13,6 +13,7 @@ from tests.egress.certificates import Authority
 from tests.egress.proxy import Proxy
 from tests.egress.test_ways import UnixSink
 from tests.sink import Sink, answer, hang, raw
+from tests.smtp import MailServer
 
 PLAIN = Door()
 
@@ -38,6 +39,15 @@ def test_tls_is_shaken_hands_with_by_the_destinations_own_authority(tmp_path: Pa
         with pytest.raises(EgressError, match=r"^TLS: "):
             reached(sink.url)
         assert reached(sink.url, Door(ca=authority.pem)) == "127.0.0.1, TLSv1.3"
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "smtp"])
+def test_a_mail_server_is_reached_and_nothing_is_said_to_it(tmp_path: Path, implicit: bool) -> None:
+    authority = Authority()
+    with MailServer(tls=authority.server(tmp_path), implicit=implicit) as server:
+        found = reached(server.url, Door(ca=authority.pem))
+    assert found == ("127.0.0.1, TLSv1.3" if implicit else "127.0.0.1, without TLS")
+    assert server.commands == []
 
 
 def test_a_closed_port_is_told() -> None:

@@ -65,7 +65,7 @@ class Starter:
         self.slots += 1
         return 30.0
 
-    def appended(self, new, _payloads, appending):
+    def appended(self, new, _payloads, _asked, appending):
         self.slots -= sum(len(one.deliveries) for one in new)
 
 

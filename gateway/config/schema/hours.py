@@ -62,9 +62,9 @@ zone: Final = values.typed(_zone, {**values.TEXT, "title": "time zone"})
 
 @dataclass(frozen=True, kw_only=True)
 class HoursKeys(Section):
-    """When a destination is sent to."""
+    """When something happens."""
 
-    noun = "hours of a destination"
+    noun = "hours"
     together: ClassVar[Shape] = {"anyOf": [{"required": [each]} for each in ("days", "from", "to")]}
     days: Sequence[frozenset[int]] | None = key(
         _days, "the days of the week: mon-fri, or a list such as [mon, wed-fri]; every day if left out"
