@@ -15,7 +15,7 @@ CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 .PHONY: help run install lint fix test cover audit docs corpus corpora bench judges pictures lock clean
-.PHONY: assistant wheel image chart site compare release artifacts
+.PHONY: assistant otel wheel image chart site compare release artifacts
 
 ifeq ($(STORE),postgres)
 run: $(VENV)/.dev
@@ -105,6 +105,11 @@ assistant: $(VENV)/.dev requirements-mcp.lock ## Test `gateway mcp` with the off
 	.venv-mcp/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-mcp.lock
 	GATEWAY_TEST_MCP=$(abspath .venv-mcp/bin/python) $(BIN)/pytest -q tests/assistant
 
+otel: $(VENV)/.dev requirements-otel.lock ## Test traces and metrics with OpenTelemetry's packages, in an environment of its own
+	@test -x .venv-otel/bin/python || $(PYTHON) -m venv .venv-otel
+	.venv-otel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-otel.lock
+	GATEWAY_TEST_OTEL=$(abspath .venv-otel/bin/python) $(BIN)/pytest -q tests/collector
+
 pictures: $(VENV)/.dev ## Take the console's screenshots again (needs Chromium; pngquant shrinks them)
 	$(BIN)/python -m tests.browser.pictures
 
@@ -171,10 +176,11 @@ lock: ## Lock the dependencies again (needs uv)
 	$(LOCK) --generate-hashes $(WITHOUT) pyproject.toml --group build -o requirements.lock
 	$(LOCK) --generate-hashes $(WITHOUT) pyproject.toml --group build --group dev -o requirements-dev.lock
 	$(LOCK) --generate-hashes $(WITHOUT) -c requirements.lock pyproject.toml --extra mcp --group build -o requirements-mcp.lock
+	$(LOCK) --generate-hashes $(WITHOUT) -c requirements.lock pyproject.toml --extra otel --group build -o requirements-otel.lock
 	$(LOCK) --generate-hashes docs/site.in -o docs/site.lock
 	$(LOCK) --generate-hashes deploy/chart.in -o deploy/chart.lock
 	$(LOCK) --generate-hashes release/tools.in -o release/tools.lock
 	$(LOCK) tests/judges/packages.in -o tests/judges/packages.lock
 
 clean: ## Remove the virtual environments
-	rm -rf $(VENV) .venv-judges .venv-site .venv-chart .venv-release
+	rm -rf $(VENV) .venv-judges .venv-mcp .venv-otel .venv-site .venv-chart .venv-release

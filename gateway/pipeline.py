@@ -262,6 +262,8 @@ def _append(
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
     appending.add_done_callback(partial(starter.appended, new, payloads, asked))
+    if gateway.spans is not None:
+        gateway.spans.appending([each.event for each in new], appending)
     return new, appending
 
 
@@ -383,4 +385,6 @@ async def deliver(
         lookups=looked_up.lookups,
         choice=choice,
     )
+    if gateway.spans is not None:
+        gateway.spans.attempted(delivery, event, attempt, word, request)
     return Tried(result=result, attempt=attempt, learned=learned, word=word, remembered=remembered)

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from gateway.egress import Egress
 from gateway.event.repeats import Repeats
+from gateway.event.spans import Spans
 from gateway.model import new_id
 from gateway.oauth.tokens import Tokens
 from gateway.poison import CrashSlot
@@ -41,6 +42,8 @@ class Gateway(Struct, kw_only=True, dict=True):
     repeats: Repeats = field(default_factory=Repeats)
     #: Whether a secret may come in a handshake.
     expected: Expected = field(default_factory=Expected)
+    #: Tells a collector what happens to events; None: nobody wants to know.
+    spans: Spans | None = None
     #: Where senders post to, and where the console listens, for links; empty until they do.
     ingest: str = ""
     console: str = ""

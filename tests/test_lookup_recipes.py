@@ -324,3 +324,17 @@ def test_a_property_that_notion_does_not_know_makes_a_dead_delivery_that_says_so
         [(state, reason)] = run(tmp_path, notion(vendor).replace("Phone:", "Telephone:"), changed())
     assert state == DeliveryState.DEAD
     assert "answered 400: body.properties.Telephone should be an object" in reason
+
+
+# --- any of them ---
+
+
+@pytest.mark.parametrize("status", [200, 403, 429, 502])
+@pytest.mark.parametrize(("vendor", "text"), [(HubSpot, hubspot), (Pipedrive, pipedrive), (Notion, notion)])
+def test_a_look_up_that_is_answered_with_a_page_of_html_writes_nothing(tmp_path, vendor, text, status):
+    with vendor() as server:
+        server.answer = lambda _: (status, b"<!DOCTYPE html><title>Just a moment...</title>", {"retry-after": "30"})
+        [(state, reason)] = run(tmp_path, text(server), changed())
+    assert state == DeliveryState.PENDING
+    assert f"answered {status}" in reason
+    assert len(server.calls) == 1

@@ -16,8 +16,10 @@ from gateway.model import Dead, Delivered, Delivery, Retry
 from gateway.pipeline import deliver
 from gateway.process import Gateway
 from gateway.routing.cases import sample
+from tests.cli.command import run
+from tests.test_docs import ROOT, blocks
 
-HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+HOW_TO = ROOT / "docs" / "how-to"
 ENVIRON = {
     "XOBITO_WEBHOOK_SECRET": "s",
     "ACME_WEBHOOK_SECRET": "s",
@@ -94,6 +96,37 @@ async def _sent(config, source, event, payload):
     finally:
         await gateway.egress.close()
     return results
+
+
+# --- every recipe ---
+
+
+def recipes():
+    """Each whole file in the how-tos that has tests of its own."""
+    for page in sorted(HOW_TO.glob("*.md")):
+        files = [text for language, text in blocks(page) if language == "yaml"]
+        for number, text in enumerate(files, start=1):
+            if re.search("^version:", text, re.MULTILINE) and re.search("^tests:", text, re.MULTILINE):
+                yield pytest.param(text, id=f"{page.name}-{number}")
+
+
+@pytest.mark.parametrize("text", list(recipes()))
+def test_the_file_of_a_recipe_passes_check_and_test_as_a_reader_runs_them(tmp_path, text):
+    (tmp_path / "routes.yaml").write_text(text, "utf-8")
+    (tmp_path / "templates").symlink_to(ROOT / "templates")
+    for name, kept in (("google.json", "google.json"), ("salesforce.pem", "assertion-key.pem")):
+        (tmp_path / name).symlink_to(ROOT / "tests" / "config" / "good" / "included" / kept)
+    names = re.findall(r"\$\{([A-Z_]+)[}:]", text)
+    environ = {name: f"https://{name.lower()}.example/x" if name.endswith("_URL") else name * 2 for name in names}
+    checked = run("check", "--strict", "-c", "routes.yaml", cwd=tmp_path, environ=environ)
+    assert checked.returncode == 0, checked.stdout
+    tested = run("test", "-c", "routes.yaml", cwd=tmp_path)
+    assert (tested.returncode, "none failed" in tested.stdout) == (0, True), tested.stdout
+
+
+def test_each_vendor_with_a_page_has_a_recipe_that_is_tested():
+    pages = {param.id.rpartition("-")[0] for param in recipes()}
+    assert pages >= {f"{name}.md" for name in ("hubspot", "pipedrive", "notion", "salesforce", "google-sheets")}
 
 
 # --- Xobito ---

@@ -95,7 +95,9 @@ def test_an_upper_bound_is_above_what_is_locked():
         assert each.specifier.contains(locked[each.name]), each
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-mcp.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-dev.lock", "requirements-mcp.lock", "requirements-otel.lock"]
+)
 def test_a_lock_leaves_out_what_is_never_imported(lock):
     locked = set(re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text("utf-8"), re.MULTILINE))
     assert "litestar" in locked

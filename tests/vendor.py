@@ -19,6 +19,9 @@ class Call(NamedTuple):
     body: Any
 
 
+Answer = tuple[int, object] | tuple[int, object, dict[str, str]]
+
+
 class Vendor:
     """Answers each request under a lock, so that what a vendor does at once is done at once here."""
 
@@ -26,8 +29,8 @@ class Vendor:
         self.calls: list[Call] = []
         self._lock = threading.Lock()
 
-    def answer(self, call: Call) -> tuple[int, object]:
-        """The status and the JSON of the answer; bytes are sent as they are."""
+    def answer(self, call: Call) -> Answer:
+        """The status and the JSON of the answer, and its headers, if it has any; bytes are sent as they are."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -43,10 +46,12 @@ class Vendor:
                 call = Call(self.command, unquote(address.path), dict(parse_qsl(address.query)), self.headers, body)
                 with vendor._lock:
                     vendor.calls.append(call)
-                    status, answer = vendor.answer(call)
+                    status, answer, *more = vendor.answer(call)
                 sent = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(sent)))
+                for name, value in dict(*more).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(sent)
 

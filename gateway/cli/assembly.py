@@ -4,20 +4,22 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
-from gateway import telemetry
+from gateway import __version__, telemetry
 from gateway.cli import check
 from gateway.dispatcher import Dispatcher
 from gateway.dispatcher.steps import for_ever
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, StoreUnavailable
+from gateway.event.spans import Spans
 from gateway.machine.memory import delivery_room, memory_limit
 from gateway.operate import summaries
 from gateway.operate.loop import LoopWatch
@@ -35,8 +37,15 @@ from gateway.routing import Config
 from gateway.store import Store
 from gateway.web import AdminOptions, Context, Live, Readiness, Rejections
 from gateway.web.auth import Access
-from gateway.web.health import ALONE, Crew
+from gateway.web.health import ALONE, Crew, Scrape
 from gateway.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.telemetry.otlp import Otlp
+
+
+#: Seconds to take the last figures for a collector.
+LAST_FIGURES_S: Final = 1.0
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -54,6 +63,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     shadows: Shadows
     vigil: Vigil
     inbox: Inbox | None
+    #: Where spans and metrics go; None: nowhere.
+    otlp: "Otlp | None"
 
     def context(self, options: AdminOptions, crew: Crew = ALONE) -> Context:
         """What the admin listener works with. ``crew``: the processes that receive and deliver, if this one does not."""
@@ -70,7 +81,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             live=self.live,
             shadows=self.shadows,
             vigil=self.vigil,
-            crew=crew,
+            scrape=Scrape(gateway, self.dispatcher, self.readiness, crew),
             inbox=self.inbox,
         )
 
@@ -86,10 +97,11 @@ def assembled(
     processes: int = 1,
     inbox: Inbox | None = None,
     shadow: ShadowFile | None = None,
+    environ: Mapping[str, str],
 ) -> Parts:
     """The parts of a process. ``folder``: that of routes.yaml; ``read`` loads it as at the start and raises ConfigError.
 
-    ``processes``: how many share the memory that there is for deliveries.
+    ``processes``: how many share the memory that there is for deliveries; ``environ`` says whether a collector is told.
     """
     telemetry.hide_in_log(config.masks.text)
     gateway = Gateway(
@@ -100,6 +112,9 @@ def assembled(
         part=part,
         crash_slot=crash_slot,
     )
+    otlp = _otlp(environ, part, store.cluster.me)
+    if otlp is not None and otlp.spans is not None:
+        gateway.spans = Spans(put=otlp.spans.put, clock=gateway.clock)
     dispatcher = Dispatcher(gateway, room=delivery_room(memory_limit()) // processes)
     # Somebody looks at it; of several processes, one shows it.
     is_seen = part != "deliveries" and (inbox is not None or telemetry.is_for_people())
@@ -119,7 +134,18 @@ def assembled(
         shadows=Shadows(gateway, shadow),
         vigil=Vigil(gateway, dispatcher, lambda: dispatcher.holds.assignments.does_upkeep),
         inbox=inbox,
+        otlp=otlp,
     )
+
+
+def _otlp(environ: Mapping[str, str], part: Part, replica: str) -> "Otlp | None":
+    """What tells a collector, if the environment names one. Of several processes one sends the metrics of all."""
+    if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in environ):
+        return None
+    from gateway.telemetry import otlp
+
+    instance = f"{socket.gethostname()}/{replica}"
+    return otlp.begin(environ, version=__version__, instance=instance, with_metrics=part != "deliveries")
 
 
 async def nothing_more() -> None:
@@ -135,6 +161,8 @@ class Lifecycle(Struct, kw_only=True):
     say_ready: Callable[[], Coroutine[Any, Any, None]]
     #: Nothing more is waited for when the attempts in flight have ended.
     then_drained: Callable[[], Coroutine[Any, Any, None]] = nothing_more
+    #: The metrics, if this process serves them.
+    scrape: Scrape | None = None
     dev: bool = False
     running: asyncio.Task[None] | None = None
     #: Background tasks that are cancelled at the end.
@@ -155,10 +183,21 @@ class Lifecycle(Struct, kw_only=True):
         self.begin(Upkeep(gateway, lambda: parts.dispatcher.holds.assignments.does_upkeep).run())
         self.begin(parts.rejections.run())
         self.begin(LoopWatch(parts.readiness.lateness, gateway.crash_slot.found).run())
+        if parts.otlp is not None and parts.otlp.figures is not None and self.scrape is not None:
+            self.begin(for_ever(partial(self._tell_figures, parts.otlp, self.scrape)))
         await self.say_ready()
         self.begin(asyncio.to_thread(gateway.config.masks.prepare))
         if gateway.part != "upkeep":
             self.begin(gateway.egress.warm({each.door for each in gateway.config.destinations.values()}))
+
+    async def _tell_figures(self, otlp: "Otlp", scrape: Scrape) -> None:
+        await asyncio.sleep(otlp.metrics_s)
+        await self._tell_figures_now(otlp, scrape)
+
+    async def _tell_figures_now(self, otlp: "Otlp", scrape: Scrape) -> None:
+        figures = await scrape.figures()
+        if otlp.figures is not None:
+            otlp.figures.put(figures)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it beside everything else; it is cancelled at the end."""
@@ -201,18 +240,33 @@ class Lifecycle(Struct, kw_only=True):
         with suppress(StoreUnavailable):
             await self.parts.rejections.flush(is_last=True)
 
+    async def _last_figures(self) -> None:
+        otlp = self.parts.otlp
+        if otlp is not None and self.scrape is not None:
+            # TimeoutError, or a store that is gone.
+            with suppress(Exception):
+                async with asyncio.timeout(LAST_FIGURES_S):
+                    await self._tell_figures_now(otlp, self.scrape)
+
+    async def _close_otlp(self) -> None:
+        if self.parts.otlp is not None:
+            await asyncio.to_thread(self.parts.otlp.close)
+
     async def stopped(self) -> None:
         """Close everything, once; also after a start that failed."""
         if self.closed:
             return
         self.closed = True
         async with AsyncExitStack() as closing:
+            # What happened until the end is told, too.
+            closing.push_async_callback(self._close_otlp)
             closing.callback(self.parts.gateway.crash_slot.close)
             closing.push_async_callback(self.parts.gateway.store.close)
             closing.push_async_callback(self.parts.gateway.egress.close)
             # Before the store: a refresh token that is in use has a successor that must be kept.
             closing.push_async_callback(self.parts.gateway.tokens.close)
             closing.push_async_callback(self._last_rejections)
+            closing.push_async_callback(self._last_figures)
             for task in self.others:
                 task.cancel()
             self.parts.dispatcher.stop()

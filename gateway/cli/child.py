@@ -100,7 +100,9 @@ class _Loaded:
         self.config: Config = self.read()
 
     def parts(self, store: Store, **more: Any) -> Parts:
-        return assembled(self.config, store, self.file.parent, self.read, processes=self.workers, **more)
+        return assembled(
+            self.config, store, self.file.parent, self.read, processes=self.workers, environ=self.environ, **more
+        )
 
 
 def _listener(setup: Setup) -> socket.socket:
@@ -151,14 +153,21 @@ async def _own(setup: Setup) -> int:
             say_ready(parts.gateway)
         crew.say_ready()
 
-    hooks = Lifecycle(parts=parts, watching=loaded.watching, say_ready=announce, then_drained=crew.gone)
+    context = parts.context(options, crew)
+    hooks = Lifecycle(
+        parts=parts,
+        watching=loaded.watching,
+        say_ready=announce,
+        then_drained=crew.gone,
+        scrape=context.scrape,
+    )
     hooks.listen_for_changes()
     try:
         await parts.dispatcher.recall()
         parts.replicas.waits = True
         serving = server.serve_part(
             "admin",
-            Desk(parts.context(options, crew)),
+            Desk(context),
             admin,
             addresses=(setup.ingest, setup.admin),
             hooks=hooks,

@@ -165,8 +165,9 @@ async def _serve(
     except GatewayError:
         await store.close()
         raise
-    parts = assembled(config, store, folder, read, crash_slot=crash_slot, inbox=inbox, shadow=shadow)
-    desk = Desk(parts.context(options))
+    parts = assembled(config, store, folder, read, crash_slot=crash_slot, inbox=inbox, shadow=shadow, environ=environ)
+    context = parts.context(options)
+    desk = Desk(context)
 
     async def announce() -> None:
         say_ready(parts.gateway)
@@ -175,7 +176,7 @@ async def _serve(
             hooks.begin(desk.prepare())
             telemetry.say(banner(config, parts.gateway.ingest, parts.gateway.console, store_url, folder))
 
-    hooks = Lifecycle(parts=parts, watching=watching, say_ready=announce, dev=dev)
+    hooks = Lifecycle(parts=parts, watching=watching, say_ready=announce, scrape=context.scrape, dev=dev)
     hooks.listen_for_changes()
     senders = Senders(lambda: parts.gateway.config.peers)
     try:

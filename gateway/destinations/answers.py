@@ -49,6 +49,8 @@ _MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
 _ABOUT_THE_LOGIN: Final = frozenset({401, 403})
 #: Statuses below 500 that may pass.
 _PASSING: Final = frozenset({408, 425, 429})
+#: Several things have this address; one that lists them is no redirect (RFC 9110, 15.4.1).
+_SEVERAL: Final = 300
 
 
 def is_final(status: int) -> bool:
@@ -64,6 +66,8 @@ def read_status(target: Target, reply: Reply, meaning: str = "") -> Verdict:
     status = reply.status
     if 200 <= status < 300:
         return Delivered()
+    if status == _SEVERAL and "location" not in reply.headers and (words := beginning(reply)):
+        return Dead(f"answered {status}{words} (several things are there: make path name one of them, then replay)")
     if 300 <= status < 400:
         return Dead(f"redirects are not followed: answered {status}{_elsewhere(target, reply)}, then replay")
     reason = f"answered {status}{beginning(reply)}{_meaning(target, status, meaning)}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.model import Event, HttpRequest, OutboundRequest
@@ -21,7 +22,7 @@ _STATE_MEMBERS: Final = 32
 
 # Version ff is invalid. Version 00 ends after the flags; later ones may continue. An id of zeros is invalid.
 _PARENT: Final = re.compile(
-    "(?!ff|00.{54})[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})(?:-.*)?"
+    "(?!ff|00.{54})[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<parent>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?:-.*)?"
 )
 _MEMBER: Final = re.compile(
     r"[ \t]*(?:([a-z0-9][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
@@ -35,6 +36,18 @@ _noise = Random().getrandbits  # noqa: S311
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
+class Trace(Struct, frozen=True):
+    """Where an event stands in its trace; ids are hex digits."""
+
+    trace_id: str
+    #: The sender's span, or if the trace began here, the one in which the event was received.
+    parent_id: str
+    #: Whether whoever began it records it.
+    is_sampled: bool
+    #: Whether the request had none.
+    began_here: bool
+
+
 def taken_over(headers: RawHeaders) -> RawHeaders:
     """The header fields of a request, with lower-case names, and its trace; a new trace if it has no valid one.
 
@@ -43,8 +56,19 @@ def taken_over(headers: RawHeaders) -> RawHeaders:
     sent = [value for name, value in headers if name == b"traceparent"]
     if len(sent) == 1 and _PARENT.fullmatch(sent[0].decode("latin-1")):
         return headers
-    begun = f"00-{_noise(128) or 1:032x}-{_noise(64) or 1:016x}-{_SAMPLED:02x}".encode()
+    trace = _noise(128) or 1
+    begun = f"00-{trace:032x}-{_first_of(trace):016x}-{_SAMPLED:02x}".encode()
     return [*(field for field in headers if field[0] not in _FIELDS), (b"traceparent", begun)]
+
+
+def of(headers: Mapping[str, str]) -> Trace | None:
+    """The trace of an event; None for an event that was stored without one."""
+    found = _PARENT.fullmatch(headers.get("traceparent", ""))
+    if found is None:
+        return None
+    trace, parent = found["trace"], found["parent"]
+    began_here = int(parent, 16) == _first_of(int(trace, 16))
+    return Trace(trace, parent, bool(int(found["flags"], 16) & _SAMPLED), began_here)
 
 
 def trace_id(headers: Mapping[str, str]) -> str | None:
@@ -68,6 +92,14 @@ def traced(request: OutboundRequest, event: Event) -> OutboundRequest:
     if not isinstance(request, HttpRequest) or "traceparent" in dict(request.headers):
         return request
     return replace(request, headers=request.headers + passed_on(event.headers))
+
+
+def _first_of(trace: int) -> int:
+    """The first span of a trace that begins here: made from its id, so that the event says by itself that it began here.
+
+    Not one of its halves as they are: elsewhere the first span has the id of the trace.
+    """
+    return (~(trace >> 64 ^ trace) & 0xFFFF_FFFF_FFFF_FFFF) or 1
 
 
 def _is_state(text: str) -> bool:

@@ -141,7 +141,9 @@ def token_of(destination: Destination | None) -> str:
     """Where the access token of a request comes from, in words; empty: it has none."""
     if destination is None or destination.oauth is None:
         return ""
-    return f"from {destination.oauth.host} at each attempt ({destination.oauth.grant})"
+    # Without the file of a service account nobody knows where that is.
+    host = destination.oauth.host or "its token endpoint"
+    return f"from {host} at each attempt ({destination.oauth.grant})"
 
 
 def _lookup(each: Asking, config: Config) -> Mapping[str, Any]:

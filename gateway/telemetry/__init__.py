@@ -8,8 +8,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 from gateway.telemetry.logs import configure_log, flush_log, hide_in_log, is_for_people, log, say
+from gateway.telemetry.spans import Span
 
-__all__ = ["configure_log", "flush_log", "hide_in_log", "is_for_people", "log", "say"]
+__all__ = ["Span", "configure_log", "flush_log", "hide_in_log", "is_for_people", "log", "say"]
 
 if TYPE_CHECKING:
     from gateway.telemetry.metrics import *  # noqa: F403

@@ -74,6 +74,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "cpu_ms": "milliseconds of CPU time that the process used meanwhile",
     "stack": "the functions that ran on the loop with their lines, the innermost first; empty if the whole process did not run",
     "more": "number of further late turns since the previous such line",
+    "signal": "traces or metrics",
+    "dropped": "number of spans, or of exports of all metrics, that were lost",
     "logger": "name of the library's logger",
     "exception": "traceback, its last 16,384 characters at most",
 }
@@ -99,6 +101,17 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "with --workers: the process that has the store ended; all processes start again",
         ("pid", "exit", "next_s"),
     ),
+    "otlp.off": LogEvent(
+        "warning",
+        "the environment asks for OpenTelemetry, which cannot be: no traces and no metrics are sent",
+        ("reason",),
+    ),
+    "otlp.failed": LogEvent(
+        "warning",
+        "the OpenTelemetry collector did not get traces or metrics, which are lost; said once until it gets some again",
+        ("signal", "reason"),
+    ),
+    "otlp.recovered": LogEvent("info", "the OpenTelemetry collector gets them again", ("signal", "dropped")),
     "config.warning": LogEvent("warning", "routes.yaml is in force but has a warning", ("place", "message")),
     "config.reloaded": LogEvent(
         "info", "a changed routes.yaml is in force and applies to all attempts from now on", ("changed", "config")

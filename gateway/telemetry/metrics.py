@@ -38,6 +38,7 @@ __all__ = [
     "OLDEST_DUE_SECONDS",
     "OPEN",
     "OTHER",
+    "OTLP_DROPPED",
     "PAUSED",
     "READY",
     "REGISTRY",
@@ -231,6 +232,12 @@ CONFIG_SUCCESS_TIME: Final = declare(
 BUILD_INFO: Final = declare(Gauge, "gateway_build_info", "Always 1; the version is a label.", ("version",))
 LOG_LINES_DROPPED: Final = declare(
     Counter, "gateway_log_lines_dropped_total", "Log lines dropped because output was too slow."
+)
+OTLP_DROPPED: Final = declare(
+    Counter,
+    "gateway_otlp_dropped_total",
+    "Spans, and exports of all metrics, that the OpenTelemetry collector did not get, by signal (traces or metrics).",
+    ("signal",),
 )
 
 #: Set again for each scrape.

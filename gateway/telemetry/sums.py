@@ -57,13 +57,18 @@ def lasting(gone: Sequence[Figures], figures: Sequence[Figures]) -> Sequence[Fig
     return _added(gone, [each for each in figures if each.type != "gauge"])
 
 
-def scrape(others: Iterable[Sequence[Figures]]) -> bytes:
-    """All metrics of this process and the others in Prometheus' text format."""
+def together(others: Iterable[Sequence[Figures]]) -> Sequence[Figures]:
+    """The figures of this process and the others."""
     added: Sequence[Figures] = list(_own())
     for each in others:
         added = _added(added, each)
+    return added
+
+
+def scrape(others: Iterable[Sequence[Figures]]) -> bytes:
+    """All metrics of this process and the others in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Added(added))
+    registry.register(_Added(together(others)))
     return generate_latest(registry)
 
 

@@ -26,7 +26,7 @@ def admin_app(context: Context) -> ASGIApp:
     """The application of the admin listener."""
     return Litestar(
         route_handlers=[
-            *health.handlers(context.gateway, context.dispatcher, context.readiness, context.reloader, context.crew),
+            *health.handlers(context.scrape, context.gateway.store, context.reloader, context.readiness),
             *api.handlers(context),
             *pages.handlers(context),
         ],

@@ -11,7 +11,7 @@ from gateway.operate.shadows import Shadows
 from gateway.operate.vigil import Vigil
 from gateway.process import Gateway
 from gateway.web.auth import Access
-from gateway.web.health import ALONE, Crew, Readiness
+from gateway.web.health import Readiness, Scrape
 from gateway.web.live import Live
 
 
@@ -29,7 +29,6 @@ class Context(Struct, frozen=True, kw_only=True):
     live: Live
     shadows: Shadows
     vigil: Vigil
-    #: The processes that receive and deliver, if this one does not.
-    crew: Crew = ALONE
+    scrape: Scrape
     #: Requests that ``gateway dev`` records instead of sending.
     inbox: Inbox | None = None

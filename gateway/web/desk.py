@@ -26,9 +26,7 @@ class Desk:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._probes: ASGIApp = Litestar(
-            route_handlers=health.handlers(
-                context.gateway, context.dispatcher, context.readiness, context.reloader, context.crew
-            ),
+            route_handlers=health.handlers(context.scrape, context.gateway.store, context.reloader, context.readiness),
             guards=[context.access.guard],
             openapi_config=None,
             logging_config=None,

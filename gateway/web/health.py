@@ -16,6 +16,7 @@ from gateway.errors import StoreError
 from gateway.operate.loop import Lateness
 from gateway.operate.reload import Reloader
 from gateway.process import Gateway
+from gateway.store import Store
 from gateway.store.queries import DestinationStats, Stats
 from gateway.store.room import filling, refusal
 from gateway.wording import count, iso_time
@@ -75,14 +76,56 @@ class Readiness(Struct, kw_only=True):
         return "ready"
 
 
-def handlers(
-    gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, reloader: Reloader, crew: Crew = ALONE
-) -> list[Any]:
-    """/healthz, /readyz and /metrics."""
+class Scrape:
+    """The metrics, with the gauges as they are when somebody asks."""
 
-    def status_now() -> str:
-        status = readiness.status(gateway, dispatcher)
-        return (crew.trouble() if status == "ready" else "") or status
+    def __init__(self, gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, crew: Crew = ALONE) -> None:
+        self._gateway, self._dispatcher, self._readiness, self._crew = gateway, dispatcher, readiness, crew
+        self._one_at_a_time = asyncio.Lock()
+
+    def status(self) -> str:
+        """``ready``, or why the gateway is not."""
+        status = self._readiness.status(self._gateway, self._dispatcher)
+        return (self._crew.trouble() if status == "ready" else "") or status
+
+    async def text(self) -> bytes:
+        """In Prometheus' text format."""
+        async with self._one_at_a_time:
+            # Thousands of routes make thousands of lines: events are still received meanwhile.
+            if others := await self._gauge():
+                from gateway.telemetry import sums
+
+                return await asyncio.to_thread(sums.scrape, others)
+            return await asyncio.to_thread(telemetry.scrape)
+
+    async def figures(self) -> Sequence["Figures"]:
+        """As numbers."""
+        from gateway.telemetry import sums
+
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(sums.together, await self._gauge())
+
+    async def _gauge(self) -> Sequence[Sequence["Figures"]]:
+        """Set every gauge; the figures of the other processes."""
+        gateway, dispatcher = self._gateway, self._dispatcher
+        telemetry.READY.set(self.status() == "ready")
+        telemetry.STORE_CHECKED_RATIO.set(gateway.store.checked)
+        telemetry.STORE_DAMAGED.set(bool(gateway.store.room.damage))
+        # What all replicas have together is told by one of them.
+        stats = await _stats(gateway) if dispatcher.holds.assignments.does_upkeep else None
+        for gauge in telemetry.OF_DESTINATIONS:
+            gauge.clear()
+        _gauge_gates(gateway, dispatcher)
+        if stats is None:
+            telemetry.STORE_BYTES.set(math.nan)
+            telemetry.DISK_FREE_BYTES.set(math.nan)
+        else:
+            _gauge_store(gateway, dispatcher, stats)
+        return await self._crew.figures()
+
+
+def handlers(scrape: Scrape, store: Store, reloader: Reloader, readiness: Readiness) -> list[Any]:
+    """/healthz, /readyz and /metrics."""
 
     @get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
@@ -90,39 +133,19 @@ def handlers(
 
     @get("/readyz", include_in_schema=False)
     async def readyz() -> Response[dict[str, str]]:
-        status = status_now()
+        status = scrape.status()
         detail = {
             "status": status,
             **_loop_detail(readiness),
             **_config_detail(reloader),
-            **_store_detail(gateway.store.checked),
+            **_store_detail(store.checked),
         }
         return Response(detail, status_code=200 if status == "ready" else 503)
 
     @get("/metrics", media_type="text/plain; version=0.0.4", include_in_schema=False)
     async def metrics() -> bytes:
-        async with one_at_a_time:
-            telemetry.READY.set(status_now() == "ready")
-            telemetry.STORE_CHECKED_RATIO.set(gateway.store.checked)
-            telemetry.STORE_DAMAGED.set(bool(gateway.store.room.damage))
-            # What all replicas have together is told by one of them.
-            stats = await _stats(gateway) if dispatcher.holds.assignments.does_upkeep else None
-            for gauge in telemetry.OF_DESTINATIONS:
-                gauge.clear()
-            _gauge_gates(gateway, dispatcher)
-            if stats is None:
-                telemetry.STORE_BYTES.set(math.nan)
-                telemetry.DISK_FREE_BYTES.set(math.nan)
-            else:
-                _gauge_store(gateway, dispatcher, stats)
-            # Thousands of routes make thousands of lines: events are still received meanwhile.
-            if others := await crew.figures():
-                from gateway.telemetry import sums
+        return await scrape.text()
 
-                return await asyncio.to_thread(sums.scrape, others)
-            return await asyncio.to_thread(telemetry.scrape)
-
-    one_at_a_time = asyncio.Lock()
     return [healthz, readyz, metrics]
 
 

@@ -291,6 +291,13 @@ def test_a_redirect_to_nowhere_is_final_too(status: int) -> None:
     )
 
 
+def test_an_address_that_several_things_have_is_no_redirect_and_names_the_first() -> None:
+    assert judged(300, b'["/contacts/a", "/contacts/b"]') == Dead(
+        "answered 300: /contacts/a (several things are there: make path name one of them, then replay)"
+    )
+    assert "redirects are not followed" in judged(300, b'["/a"]', location="/b").reason
+
+
 def test_only_the_beginning_of_a_long_answer_is_told_and_on_one_line() -> None:
     verdict = judged(500, b"a\x00\x1b[31m\xff\n" + b"x" * 20_000)
     assert isinstance(verdict, Retry)

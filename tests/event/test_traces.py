@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event.payload import kept_headers
-from gateway.event.traces import passed_on, taken_over, trace_id
+from gateway.event.traces import Trace, of, passed_on, taken_over, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -137,3 +137,19 @@ def test_whatever_was_stored_what_goes_on_can_be_sent(parent, state):
         assert name in {"traceparent", "tracestate"}
         assert value.isascii()
         assert value.isprintable() or "\t" in value
+
+
+def test_an_event_says_whether_its_trace_began_here():
+    assert of(event_headers(("x-note", "1"))).began_here
+    found = of(event_headers(("traceparent", PARENT)))
+    assert found == Trace(TRACE, "00f067aa0ba902b7", is_sampled=True, began_here=False)
+    assert not of({"traceparent": PARENT[:-1] + "0"}).is_sampled
+    assert of({}) is None
+
+
+@given(st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_a_sender_whose_first_span_has_the_id_of_its_trace_is_not_taken_for_the_gateway(span, high):
+    for trace in (f"{high:016x}{span:016x}", f"{span:016x}{high:016x}"):
+        # All ones are nobody's id.
+        if high != 2**64 - 1:
+            assert not of({"traceparent": f"00-{trace}-{span:016x}-01"}).began_here

@@ -74,6 +74,7 @@ def test_names_of_metrics_are_as_prometheus_has_them():
             "destination",
             "outcome",
             "reason",
+            "signal",
             "state",
             "version",
         }

@@ -15,6 +15,7 @@ from gateway.operate.vigil import Vigil
 from gateway.web import AdminOptions, Context, Live, Readiness
 from gateway.web.admin import admin_app
 from gateway.web.auth import Access
+from gateway.web.health import Scrape
 from gateway.web.sessions import Sessions
 from tests.world import World
 
@@ -51,6 +52,7 @@ class Desk(World):
             live=self.live,
             shadows=self.shadows,
             vigil=self.vigil,
+            scrape=Scrape(self.gateway, self.dispatcher, self.readiness),
             inbox=Inbox(clock=self.clock),
         )
         self.app = admin_app(self.context)

@@ -1,0 +1,101 @@
+"""What cannot be sent is dropped, counted and said, and whoever hands it over never waits."""
+
+import threading
+
+import pytest
+
+from gateway import telemetry
+from gateway.telemetry.pump import Pump
+from tests.acceptance.harness import eventually
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
+    return lines
+
+
+def dropped():
+    return telemetry.OTLP_DROPPED.labels("traces")._value.get()
+
+
+def test_what_is_given_is_sent_in_order_and_in_batches(said):
+    sent = []
+    pump = Pump("traces", lambda batch: sent.append(list(batch)) or "", batch=3, gather_s=600)
+    for number in range(7):
+        pump.put(number)
+    pump.close(20)
+    assert [each for batch in sent for each in batch] == list(range(7))
+    assert max(len(batch) for batch in sent) <= 3
+    assert said == []
+
+
+def test_a_batch_that_is_full_does_not_wait_for_the_next_round():
+    sent = []
+    pump = Pump("traces", lambda batch: sent.extend(batch) or "", batch=2, gather_s=600)
+    pump.put(1)
+    pump.put(2)
+    eventually(lambda: sent == [1, 2], "both were sent")
+    pump.close(20)
+
+
+def test_one_that_is_alone_is_sent_after_a_while():
+    sent = []
+    pump = Pump("traces", lambda batch: sent.extend(batch) or "", gather_s=0.01)
+    pump.put(1)
+    eventually(lambda: sent == [1], "it was sent")
+    pump.close(20)
+
+
+def test_what_does_not_fit_is_dropped_and_counted_while_a_batch_is_stuck(said):
+    before, stuck, goes_on = dropped(), threading.Event(), threading.Event()
+
+    def send(batch):
+        stuck.set()
+        goes_on.wait(20)
+        return ""
+
+    pump = Pump("traces", send, most=5, batch=1, gather_s=600)
+    pump.put(0)
+    stuck.wait(20)
+    for number in range(8):
+        pump.put(number)
+    assert dropped() - before == 3
+    goes_on.set()
+    pump.close(20)
+    assert dropped() - before == 3
+
+
+def test_the_end_waits_no_longer_than_it_may_and_says_what_was_left(said):
+    before, stuck, goes_on = dropped(), threading.Event(), threading.Event()
+    pump = Pump("traces", lambda _: stuck.set() or (goes_on.wait(20) and ""), batch=1, gather_s=600)
+    pump.put(0)
+    stuck.wait(20)
+    pump.put(1)
+    pump.close(0.05)
+    goes_on.set()
+    assert dropped() - before == 1
+    assert said == [("otlp.failed", {"signal": "traces", "reason": "1 were not sent before the process ended"})]
+    pump.put(2)
+    assert dropped() - before == 2
+
+
+def test_a_failure_is_said_once_and_so_is_its_end(said):
+    before, answers = dropped(), iter(["it is away", ValueError("what"), "", ""])
+
+    def send(batch):
+        answered = next(answers)
+        if isinstance(answered, Exception):
+            raise answered
+        return answered
+
+    pump = Pump("traces", send, batch=1, gather_s=600)
+    for number in range(4):
+        pump.put(number)
+    pump.close(20)
+    assert dropped() - before == 2
+    assert said == [
+        ("otlp.failed", {"signal": "traces", "reason": "it is away"}),
+        ("otlp.recovered", {"signal": "traces", "dropped": 2}),
+    ]
