@@ -1,11 +1,12 @@
 """Digests and what is debounced, from the request that comes in to the one that goes out."""
 
+import asyncio
 import json
 
 import pytest
 
 from gateway.model import DeliveryState
-from tests.sink import Sink, answer
+from tests.sink import Sink, answer, hang
 from tests.world import HEAD, World, story
 
 #: The world begins on Thursday, 1 January 1970, at 00:16:40 UTC.
@@ -233,3 +234,175 @@ async def test_a_digest_waits_for_the_hours_of_its_entry_and_gathers_until_they_
             await world.later(9 * 3600.0)
             assert len(sink.requests) == 1
             assert await states(world, events) == ["delivered"] * 2
+
+
+# --- several of these together ---
+
+
+@story
+async def test_a_digest_waits_for_the_hours_of_its_destination_and_gathers_until_they_open(tmp_path):
+    with Sink() as sink:
+        text = sends(sink, "digest: {every: 15m}", NAMES).replace("crm: {", "crm: {hours: {from: 09:00, to: 18:00}, ")
+        async with World(tmp_path, text) as world:
+            events = await received(world, contact(1, "Ada"))
+            await world.later(3600.0)
+            events += await received(world, contact(2, "Bob"))
+            await world.later(9 * 3600.0)
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["2 by : Ada Bob 1-2"]
+            assert await states(world, events) == ["delivered"] * 2
+
+
+@story
+async def test_what_is_debounced_holds_up_no_event_of_its_key_in_order_and_is_held_up_by_none(tmp_path):
+    keys = ('debounce: {per: "{{ attrs.id }}", for: 2m}', 'text: "last {{ attrs.firstname }}"')
+    more = '  - {name: each, match: status.created, to: crm, text: "{{ attrs.firstname }}"}\n'
+    with Sink(answer(503), answer()) as sink:
+        text = sends(sink, *keys, more=more).replace("crm: {", "crm: {order_by: attrs.id, ")
+        async with World(tmp_path, text) as world:
+            events = await received(world, contact(1, "Ada"), contact(1, "Bob"), contact(1, "Cid", 1, "status.created"))
+            await world.turn()
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["Cid"]
+            await world.later(121.0)
+            assert sorted(json.loads(each.body)["text"] for each in sink.requests) == ["Cid", "Cid", "last Bob"]
+            assert await states(world, events) == ["discarded", "delivered", "delivered"]
+
+
+@story
+async def test_each_event_of_a_digest_says_what_it_changed_also_in_a_replay(tmp_path):
+    said = "{% for each in events %}{{ each.before.firstname }}>{{ each.record.firstname }} {{ each.changes | length }} {% endfor %}"
+    with Sink() as sink:
+        where = "where: {attrs.firstname: {changed: true}}"
+        text = HEAD.replace("s3cret}", "s3cret, track: 180d}") + sends(
+            sink, where, "digest: {every: 15m}", f'text: "{said}"'
+        )
+        async with World(tmp_path, text + "  - {name: rest, to: []}\n") as world:
+            await received(world, contact(1, "Ada"))
+            events = await received(world, contact(1, "Bob"), contact(1, "Cid"))
+            await world.later(901.0)
+            await received(world, contact(1, "Dan"))
+            await world.replay(events[1])
+            await world.turn()
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["Ada>Bob 1 Bob>Cid 1 "] * 2
+
+
+@story
+async def test_a_retry_after_a_delay_waits_only_for_its_time_and_the_wait_spends_none_of_its_budget(tmp_path):
+    with Sink(answer(503), answer()) as sink:
+        text = sends(sink, "delay: 30m", "text: hi").replace("for: 1h", "for: 10m")
+        async with World(tmp_path, text) as world:
+            events = await received(world, contact(1))
+            await world.later(1799.0)
+            assert not sink.requests
+            await world.later(2.0)
+            assert len(sink.requests) == 1
+            await world.later(61.0)
+            assert (len(sink.requests), await states(world, events)) == (2, ["delivered"])
+
+
+@story
+async def test_events_that_come_after_a_reload_without_the_digest_are_sent_alone_and_the_digest_comes_back_whole(
+    tmp_path,
+):
+    with Sink() as sink:
+        gathering = sends(sink, "digest: {every: 15m}", NAMES)
+        async with World(tmp_path, gathering) as world:
+            events = await received(world, contact(1, "Ada"), contact(2, "Bob"))
+            world.reload(sends(sink, 'text: "{{ attrs.firstname }}"'))
+            alone = await received(world, contact(3, "Cid"))
+            await world.later(901.0)
+            assert await states(world, [*events, *alone]) == ["dead", "dead", "delivered"]
+            world.reload(gathering)
+            await world.replay(events[0])
+            await world.turn()
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["Cid", "2 by : Ada Bob 1-2"]
+            assert await states(world, events) == ["delivered"] * 2
+
+
+#: 01:00 in Berlin in the nights in which the clocks change, seconds since the epoch.
+TO_SUMMER, TO_WINTER = 1_806_192_000.0, 1_824_937_200.0
+
+
+@pytest.mark.parametrize(
+    ("night", "digest_min", "hours_min"),
+    [
+        # 02:30 does not exist: at 03:00. Hours within what is left out open on the next day.
+        pytest.param(TO_SUMMER, 60, 24 * 60 + 15, id="to-summer"),
+        # 02:30 comes twice: at the first.
+        pytest.param(TO_WINTER, 90, 75, id="to-winter"),
+    ],
+)
+@story
+async def test_a_night_in_which_the_clocks_change_sends_each_message_once(tmp_path, night, digest_min, hours_min):
+    hours = "hours: {from: '02:15', to: '02:45', zone: Europe/Berlin}"
+    more = f'  - {{name: hours, match: status.created, to: crm, {hours}, text: "hours"}}\n'
+    with Sink() as sink:
+        text = sends(sink, "digest: {at: '02:30', zone: Europe/Berlin}", 'text: "digest"', more=more)
+        async with World(tmp_path, text) as world:
+            world.clock.now = night
+        async with World(tmp_path, text) as world:
+            world.clock.now = night
+            await received(world, contact(1), contact(1, type_="status.created"))
+            sent = {}
+            for _ in range(26 * 4):
+                await world.later(900.0)
+                for each in sink.requests[len(sent) :]:
+                    sent[json.loads(each.body)["text"]] = (world.clock.now - night) / 60
+            assert sent == {"digest": digest_min, "hours": hours_min}
+            assert len(sink.requests) == 2
+
+
+@story
+async def test_what_is_debounced_and_waits_for_its_hours_is_superseded_all_night(tmp_path):
+    keys = (
+        'debounce: {per: "{{ attrs.id }}", for: 2m}',
+        "hours: {from: 09:00, to: 18:00}",
+        'text: "{{ attrs.firstname }}"',
+    )
+    with Sink() as sink:
+        async with World(tmp_path, sends(sink, *keys)) as world:
+            events = []
+            for name in ("Ada", "Bob", "Cid"):
+                events += await received(world, contact(1, name))
+                await world.later(3600.0)
+                # It was claimed, found to be too early and put back.
+                await world.dispatcher.idle()
+            await world.later(9 * 3600.0)
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["Cid"]
+            assert await states(world, events) == ["discarded", "discarded", "delivered"]
+
+
+@story
+async def test_a_paused_destination_keeps_a_digest_gathering_until_it_is_resumed(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, sends(sink, "digest: {every: 15m}", NAMES)) as world:
+            events = await received(world, contact(1, "Ada"))
+            await world.operations.pause("crm", by="ann", reason="a test")
+            await world.later(1000.0)
+            events += await received(world, contact(2, "Bob"))
+            assert not sink.requests
+            await world.operations.resume("crm", by="ann")
+            await world.turn()
+            assert [json.loads(each.body)["text"] for each in sink.requests] == ["2 by : Ada Bob 1-2"]
+            assert await states(world, events) == ["delivered"] * 2
+
+
+@story
+async def test_no_event_joins_a_digest_whose_attempt_a_crash_has_cut_short(tmp_path):
+    with Sink(hang(), answer()) as sink:
+        text = sends(sink, "digest: {every: 15m}", NAMES)
+        async with World(tmp_path, text) as world:
+            events = await received(world, contact(1, "Ada"), contact(2, "Bob"))
+            world.clock.now += 901.0
+            turn = asyncio.create_task(world.turn())
+            while not sink.requests:
+                await asyncio.sleep(0.01)
+            events += await received(world, contact(3, "Cid"))
+            turn.cancel()
+        async with World(tmp_path, text) as world:
+            world.clock.now += 902.0
+            events += await received(world, contact(4, "Dan"))
+            await world.later(200.0)
+            await world.later(901.0)
+            said = [json.loads(each.body)["text"] for each in sink.requests]
+            assert said == ["2 by : Ada Bob 1-2", "2 by : Ada Bob 1-2", "2 by : Cid Dan 3-4"]
+            assert await states(world, events) == ["delivered"] * 4

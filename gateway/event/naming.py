@@ -344,12 +344,18 @@ class Naming(Struct, frozen=True, kw_only=True):
             facts.update(tracks.facts_of(event.track, self.tracking.fields_in(facts)))
         return facts
 
-    def after(self, event: Event, payload: object, before: Mapping[str, object]) -> Event:
-        """The event as if ``before`` was known of the record that it is about."""
+    def after(
+        self, event: Event, payload: object, before: Mapping[str, object] | None, earlier: Sequence[Event] = ()
+    ) -> Event:
+        """The event as if ``before`` was known of the record that it is about; None: what ``earlier`` events said of it."""
         facts, tracking = self.facts(event, payload), self.tracking
         if tracking is None or not (key := tracking.key(facts)):
             return event
-        known = tracks.encoded(tracks.Track(key, dict(before)))
+        if before is not None:
+            known = tracks.encoded(tracks.Track(key, dict(before)))
+        else:
+            tracked = (each.track for each in reversed(earlier) if each.source == event.source)
+            known = next((each for each in tracked if tracks.key_of(each) == key), b"")
         return replace(event, track=tracks.written(key, known, tracking.fields_in(facts), tracking.omitted)[1])
 
 

@@ -126,6 +126,12 @@ def decoded(stored: bytes) -> Track | None:
         return None
 
 
+def key_of(stored: bytes) -> str:
+    """Identifies the record that an event is about; empty if nothing was stored."""
+    track = decoded(stored)
+    return "" if track is None else track.key
+
+
 def before_of(stored: bytes) -> Mapping[str, Any]:
     """The fields that were known before an event."""
     track = decoded(stored)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.config import load
 from gateway.errors import RequestRefused
 from gateway.event.payload import parse
-from gateway.model import FileAppend, HttpRequest
+from gateway.model import Event, FileAppend, HttpRequest
 from gateway.rehearsal.comparing import difference, lacking, lines, same
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sender_headers
 from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
@@ -47,7 +47,9 @@ def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
 
 def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     try:
-        played = [_played(config, each, folder, at, test) for at, each in enumerate(test.each)]
+        played = list[Rehearsal]()
+        for each in test.each:
+            played.append(_played(config, each, folder, [one.event for one in played], test))
         if any(each.before and not one.event.track for each, one in zip(test.each, played, strict=True)):
             return ["before: the event does not say what identifies its record: see track of its source"]
         rehearsal = together(config, played) if test.events else played[0]
@@ -78,17 +80,27 @@ def _wrong(config: Config, test: Test, rehearsal: Rehearsal) -> Sequence[str]:
     ]
 
 
-def _played(config: Config, test: Test, folder: Path, number: int, whole: Test) -> Rehearsal:
-    """One of the events of a test, which is ``whole``. Raises NoEvent and RequestRefused."""
+def _played(config: Config, test: Test, folder: Path, earlier: Sequence[Event], whole: Test) -> Rehearsal:
+    """One of the events of a test, which is ``whole``, after the ``earlier`` ones. Raises NoEvent and RequestRefused."""
     source = config.source(test.source)
     assert source is not None
     body = body_of(test, source, folder)
     declared, given = headers_of(test, source), written_headers(test)
     headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
     now = NOW if test.now is None else test.now
-    at, before = now + number * BETWEEN_S, test.before or {}
-    known, looked_up = whole.memory, whole.fetched
-    return rehearse(config, source, body, headers, at, query=query, before=before, known=known, looked_up=looked_up)
+    at, known, looked_up = now + len(earlier) * BETWEEN_S, whole.memory, whole.fetched
+    return rehearse(
+        config,
+        source,
+        body,
+        headers,
+        at,
+        query=query,
+        before=test.before,
+        earlier=earlier,
+        known=known,
+        looked_up=looked_up,
+    )
 
 
 # --- which deliveries there are ---

@@ -141,19 +141,21 @@ def rehearse(
     now: float,
     query: bytes = b"",
     *,
-    before: Mapping[str, object] = MappingProxyType({}),
+    before: Mapping[str, object] | None = None,
+    earlier: Sequence[Event] = (),
     known: Known | None = None,
     looked_up: Mapping[str, object] | None = None,
 ) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
-    ``headers`` have lower-case names; ``before`` is what is known of the event's record, ``known`` what is remembered, None:
-    examples stand for it; ``looked_up`` is as in ``attempted``. Raises RequestRefused.
+    ``headers`` have lower-case names; ``before`` is what is known of the event's record, None: what ``earlier`` events said
+    of it; ``known`` is what is remembered, None: examples stand for it; ``looked_up`` is as in ``attempted``. Raises
+    RequestRefused.
     """
     if len(body) > source.max_body:
         raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
-    event = source.naming.after(replace(first.event, id=EVENT_ID), first.payload, before)
+    event = source.naming.after(replace(first.event, id=EVENT_ID), first.payload, before, earlier)
     return rehearse_event(config, source, event, first.payload, known=known, looked_up=looked_up)
 
 

@@ -1,6 +1,7 @@
 """``gateway diff`` and ``gateway shadow``: what another file would send, for stored events and for those that come in."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -99,6 +100,51 @@ def test_serve_with_a_shadow_names_the_requests_that_differ_for_live_events(tmp_
         assert f"+ POST {sink.url}/crm/v2" in text
         assert "changed  to-crm > crm (new.yaml)" in text
     assert not [each for each in sink.requests if each.path.endswith("/v2")]
+
+
+#: Stored and live events of the test below, and of them those that the new file treats in another way, one in a hundred.
+MANY = 1000
+CHANGED = [number for number in range(MANY) if number % 100 == 0]
+#: By a route of its own, which the new file alone has.
+ADDED = [number for number in range(MANY) if number % 100 == 7]
+
+
+def test_of_a_thousand_stored_and_of_the_same_live_events_exactly_the_requests_that_differ_are_named(tmp_path, sink):
+    new = ROUTES.format(url=sink.url).replace(
+        '"{{ attrs.id }}",', '"{{ attrs.id }}", hundredth: "{{ (attrs.id is divisibleby 100) or omit }}",'
+    )
+    new += '  - {name: seventh, if: "attrs.id % 100 == 7", to: crm, path: /seventh, body: {id: "{{ attrs.id }}"}}\n'
+    (tmp_path / "new.yaml").write_text(new)
+    with GatewayProcess(tmp_path, ROUTES.format(url=sink.url), options=("--shadow", "new.yaml")) as gateway:
+
+        def shadowed(count):
+            seen = json.loads(gateway.verb("shadow", "--json").stdout)
+            return seen if seen["compared"] + seen["skipped"] >= count else None
+
+        ids = []
+        for number in range(MANY):
+            ids.append(gateway.post(distinct(number))[1]["id"])
+            if len(ids) % 250 == 0:
+                # A shadow skips what comes faster than it may compare.
+                seen = eventually(partial(shadowed, len(ids)), f"the shadow has seen {len(ids)} events")
+        differing = {ids[number]: "changed" for number in CHANGED} | {ids[number]: "added" for number in ADDED}
+
+        code, stored = diff(gateway, tmp_path / "new.yaml", "--last", str(MANY))
+        assert code == 1
+        assert (stored["events"], stored["same"]) == (MANY, MANY - len(differing))
+        assert named(stored["differing"]) == differing
+        assert sorted(stored["counts"], key=lambda each: each["kind"]) == [
+            {"kind": "added", "route": "seventh", "destination": "crm", "count": len(ADDED)},
+            {"kind": "changed", "route": "to-crm", "destination": "crm", "count": len(CHANGED)},
+        ]
+        assert (seen["compared"], seen["skipped"]) == (MANY, 0)
+        assert named(seen["results"]) == differing
+    assert not [each for each in sink.requests if each.path == "/crm/seventh"]
+
+
+def named(results):
+    """The kind of the only difference of each event."""
+    return {each["event_id"]: each["differences"][0]["kind"] for each in results if len(each["differences"]) == 1}
 
 
 def test_a_shadow_file_with_problems_ends_the_start(tmp_path, sink):

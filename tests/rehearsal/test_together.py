@@ -82,3 +82,41 @@ def test_a_test_about_time_passes(tmp_path, test):
 )
 def test_a_time_that_differs_is_said_with_the_one_expected(tmp_path, test, said):
     assert said in failed(tmp_path, test)
+
+
+TRACKED = """
+version: 1
+sources: {{xobito: {{preset: xobito, secret: s3cret, track: 180d}}}}
+destinations: {{leads: {{type: slack, url: https://hooks.slack.com/services/T0/B0/x}}}}
+routes:
+  - {{name: qualified, match: contact.updated, where: {{attrs.status_id: {{changed: {{to: 3}}}}}}, to: leads, text: "{{{{ before.status_id }}}} {{{{ record.firstname }}}}"}}
+  - name: day
+    match: contact.*
+    where: {{attrs.phone: {{changed: true}}}}
+    to: leads
+    digest: {{every: 1h}}
+    text: "{{% for each in events %}}{{% for one in each.changes %}}{{{{ one.name }}}} {{{{ one.before }}}} {{{{ one.after }}}} {{% endfor %}}{{% endfor %}}"
+  - {{name: rest, to: []}}
+tests:
+  - {test}
+"""
+
+
+def changes(*fields):
+    return ", ".join(f"{{event: contact.updated, set: {{payload.data.attributes: {{{each}}}}}}}" for each in fields)
+
+
+TRACKING = [
+    f"{{name: one after the other, events: [{changes('id: 1, status_id: 1, firstname: Ada', 'id: 1, status_id: 3', 'id: 1, status_id: 3')}], expect: {{leads: {{text: 1 Ada, count: 1}}}}}}",
+    f"{{name: each record for itself, events: [{{event: contact.updated, set: {{payload.data.id: 7, attrs.status_id: 1}}}}, {changes('id: 1, status_id: 3')}], expect: []}}",
+    "{name: what is written counts, events: [{event: contact.updated, set: {attrs.status_id: 1}}, {event: contact.updated, set: {attrs.status_id: 3}, before: {status_id: 3}}], expect: []}",
+    "{name: before the first, events: [{event: contact.updated, set: {payload.data.attributes: {status_id: 2}}, before: {status_id: 1, firstname: Bea}}, {event: contact.updated, set: {payload.data.attributes: {status_id: 3}}}], expect: {leads: {text: 2 Bea, count: 1}}}",
+    f"{{name: a digest of changes, events: [{changes('id: 1, phone: a', 'id: 1, phone: b', 'id: 1, phone: c')}], expect: {{leads: {{text: 'phone a b phone b c ', count: 1}}}}}}",
+]
+
+
+@pytest.mark.parametrize("test", TRACKING, ids=[each.partition("name: ")[2].partition(",")[0] for each in TRACKING])
+def test_each_event_of_a_test_comes_on_top_of_those_before_it_about_its_record(tmp_path, test):
+    (tmp_path / "routes.yaml").write_text(TRACKED.format(test=test))
+    config = load(tmp_path / "routes.yaml", environ={})
+    assert failures(config, config.tests[0], tmp_path) == []
