@@ -44,7 +44,7 @@ def banner(config: Config, ingest_address: str, admin_address: str, store_url: s
         title = presets.load(source.preset).title if source.preset else source.name
         return "\n".join([*lines, f"  Nothing is known of what {title} sends: post to {url}", ""])
     lines += [
-        f"  Paste this {_called(event)}; {_what_happens(config, event)}. Pasted again, it is recognised as a duplicate:",
+        f"  Paste this {_called(event)}; {_what_happens(config, event)}. Pasted again, it is recognized as a duplicate:",
         "",
         _curl(url, source, event),
         "",

@@ -34,7 +34,11 @@ def events(place: Place, which: Filter, *, limit: int, before: str, as_json: boo
     elif page["events"]:
         _show(page["events"])
     elif not page["next"]:
-        terminal.say("No events yet. `gateway send contact.created` posts one." if which.is_empty else "No such event.")
+        terminal.say(
+            "No events yet. `gateway send` posts one: see `gateway send --help`."
+            if which.is_empty
+            else "No such event."
+        )
     pages.say_how_to_continue(page)
     return 0
 
@@ -58,7 +62,7 @@ def _show(events: Sequence[Mapping[str, Any]]) -> None:
 def fates(deliveries: Sequence[Mapping[str, Any]]) -> Sequence[Part]:
     """``crm delivered, slack dead``; more than three are counted by state."""
     if not deliveries:
-        return [("matched nothing", "dim")]
+        return [("no deliveries", "dim")]
     if len(deliveries) > 3:
         return listed([(f"{number} ", terminal.state(name)) for name, number in _counted(deliveries)])
     return listed([(f"{each['destination']} ", terminal.state(each["state"])) for each in deliveries])

@@ -88,6 +88,11 @@ def variables(preset: Preset, kind: Kind) -> str:
     text = routes(preset, kind)
     about = {each: f"{kind.title}: {_said(kind.needs)}" for each in re.findall(r"\$\{(\w+)\}", text)}
     about |= {each: f"{preset.title}: {preset.secret or 'the secret'}" for each in about if each.endswith("_SECRET")}
+    about |= {
+        each: f"{preset.title}: the verify token that you type in there, for its handshake"
+        for each in about
+        if each.endswith("_VERIFY_TOKEN")
+    }
     lines = ["# Copy this file to .env. Every command reads it; `gateway serve` only with --env-file .env."]
     for name, where in about.items():
         lines += ["", f"# {where}", f"{name}="]

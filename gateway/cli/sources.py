@@ -40,7 +40,7 @@ def list_all(*, as_json: bool) -> int:
 def show(name: str, *, as_json: bool) -> int:
     """Print one sender and what to write into routes.yaml for it."""
     if name not in presets.NAMES:
-        hint = suggest(name, presets.NAMES)
+        hint = "WhatsApp is meta;" if name.lower() == "whatsapp" else suggest(name, presets.NAMES)
         more = "`gateway sources` lists the known ones; describe any other with verify:"
         raise UnknownSender(f"unknown sender {name}: {hint + ' ' if hint else ''}{more}")
     preset = presets.load(name)
@@ -66,6 +66,9 @@ def fragment(preset: presets.Preset) -> str:
         lines.append("    verify: {jwt: {jwks: https://auth.example.com/.well-known/jwks.json}}   # the sender's keys")
     elif {"none": True} not in preset.verify and not any(each.is_secret for each in preset.handshakes):
         lines.append(f"    secret: ${{{variable}}}")
+        if any(each.token for each in preset.handshakes):
+            token = f"{variable.removesuffix('_SECRET')}_VERIFY_TOKEN"
+            lines.append(f'    verify: {{handshake_token: "${{{token}}}"}}')
     signed = " ".join(str(block.get("signature", {}).get("signed", "")) for block in preset.verify)
     if "{url}" in signed or "{uri}" in signed:
         lines.append(f"    public_url: https://hooks.example.com/in/{preset.name}   # exactly as the sender knows it")

@@ -329,8 +329,7 @@ def advise_secrets(reading: Reading, name: str, keys: SourceKeys) -> None:
         if length < SHORTEST_GOOD:
             reading.warning(
                 written.node,
-                f'the secret of source "{name}" has {count(length, "character")}: whoever sees one request can find it '
-                "out by trying",
+                f'the secret of source "{name}" has {count(length, "character")}: it can be found out by trying',
                 f"use at least {SHORTEST_GOOD} random characters if the sender lets you choose: openssl rand -hex 16",
             )
 

@@ -104,7 +104,8 @@ def _mime(message: Mapping[str, str]) -> "EmailMessage":
     from email.message import EmailMessage
     from email.policy import SMTP
 
-    made = EmailMessage(policy=SMTP)
+    # A server need not take bytes beyond ASCII (RFC 6152): they are encoded, whatever it offers.
+    made = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
     try:
         if text := message.get("text"):
             made.set_content(text)

@@ -1,6 +1,7 @@
 """Who a request is from, and whether it is a question that its sender asks before it sends events. Pure."""
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -22,6 +23,10 @@ class Asked(Struct, frozen=True, kw_only=True):
     answer: Answer
     #: What becomes a secret of the source if the answer is given; None: nothing does.
     secret: Secret | None = None
+
+
+#: Why a handshake is refused whose token is not the one of its source.
+WRONG_PROOF: Final = "a handshake with a wrong token"
 
 
 def source_at(config: Config, path: str) -> tuple[Source, bytes]:
@@ -58,7 +63,7 @@ def asked(source: Source, request: Request, now: float) -> Asked | None:
             # Whoever calls the address has it.
             judge(source, source.verifier.verify(request, now))
         if handshake.proof == "token" and not handshake.shows_token(facts, source.handshake_tokens or source.secrets):
-            raise SignatureRefused("a handshake with a wrong token")
+            raise SignatureRefused(WRONG_PROOF)
         verdict = verifier.verify(request, now) if verifier else None
         if isinstance(verdict, Refused | Wanted):
             raise SignatureRefused(f"a handshake: {verdict.reason}")

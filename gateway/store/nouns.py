@@ -108,7 +108,7 @@ class HeldBack(Struct, frozen=True, kw_only=True):
 
 
 class NewEvent(Struct, frozen=True, kw_only=True):
-    """An event to be stored with all of its deliveries, or recognised as a duplicate."""
+    """An event to be stored with all of its deliveries, or recognized as a duplicate."""
 
     event: Event
     #: Unique per source for ``window_s`` seconds.

@@ -38,6 +38,12 @@ def test_every_variable_of_the_file_is_in_the_example_of_its_env(tmp_path):
         assert f"\n{name}=\n" in example
 
 
+def test_a_sender_whose_handshake_shows_a_token_has_it_in_the_file(tmp_path):
+    run(tmp_path, "init", "--source", "meta", "--to", "slack")
+    assert 'verify: {handshake_token: "${META_VERIFY_TOKEN}"}' in (tmp_path / "routes.yaml").read_text()
+    assert "\nMETA_VERIFY_TOKEN=\n" in (tmp_path / ".env.example").read_text()
+
+
 def test_either_alone_is_enough(tmp_path):
     run(tmp_path, "init", "a", "--source", "stripe")
     assert "preset: stripe" in (tmp_path / "a/routes.yaml").read_text()

@@ -137,6 +137,25 @@ def test_the_summary_of_a_preset_says_something_about_each_of_its_samples(tmp_pa
         assert 2 <= len(summaries.summary(config, event)) <= subjects.LONGEST
 
 
+@pytest.mark.parametrize(
+    ("preset", "payload", "expected"),
+    [
+        ("stripe", {"data": {"object": {"status": "open", "amount_due": 1999, "currency": "usd"}}}, "open · 19.99 USD"),
+        ("stripe", {"data": {"object": {"status": "failed", "amount": 500, "currency": "jpy"}}}, "failed · 500 JPY"),
+        ("stripe", {"data": {"object": {"status": "new", "id": "cus_1"}}}, "new · cus_1"),
+        ("alertmanager", {"commonLabels": {"alertname": "Down"}, "alerts": [{}]}, "Down · 1 alert"),
+        ("alertmanager", {"commonLabels": {"alertname": "Down"}, "alerts": [{}, {}]}, "Down · 2 alerts"),
+    ],
+)
+def test_amounts_and_numbers_are_said_as_people_write_them(tmp_path, preset, payload, expected):
+    file = tmp_path / "routes.yaml"
+    file.write_text(f"version: 1\nsources: {{{preset}: {{preset: {preset}, secret: s3cret-of-the-sender}}}}\n")
+    config = load(file, environ={})
+    body = json.dumps({"type": "x", "id": "1", "status": "firing", **payload}).encode()
+    event = config.sources[preset].received([(b"content-type", b"application/json")], body, now=0.0)[0].event
+    assert summaries.summary(config, event) == expected
+
+
 @given(payload=st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=200),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["name", "title", "status", "id", "x"]), inner, max_size=4),

@@ -8,8 +8,9 @@ import pytest
 from litestar.datastructures import FormMultiDict
 
 from gateway.config import load
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, SignatureRefused
 from gateway.operate import refusals
+from gateway.routing.questions import asked
 from gateway.signatures import Request
 from gateway.store.queries import EventRow, Rejected
 from gateway.web import forms, pages
@@ -114,6 +115,37 @@ def test_a_request_signed_at_another_time_says_whose_clock_to_look_at(tmp_path, 
     verdict = verifier.verify(Request(headers=headers, body=body), now)
     refused = Rejected(at=now, source="stripe", path="/in/stripe", status=401, reason=verdict.reason)
     assert said in refusals.hint(config, refused)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            ', verify: {handshake_token: "${META_VERIFY_TOKEN}"}',
+            (
+                "The token that Meta (WhatsApp, Instagram, Messenger) shows in its handshake differs from the one under verify: "
+                "{handshake_token: ...} of the source."
+            ),
+        ),
+        (
+            "",
+            (
+                "Without verify: {handshake_token: ...}, the token of the handshake has to be the source's secret "
+                "(${META_APP_SECRET}, which is read at start): set it to the token that Meta (WhatsApp, Instagram, Messenger) shows."
+            ),
+        ),
+    ],
+    ids=["a token of its own", "the secret"],
+)
+def test_a_handshake_with_a_wrong_token_names_the_token_to_correct(tmp_path, more, said):
+    file = tmp_path / "routes.yaml"
+    file.write_text(f'version: 1\nsources: {{meta: {{preset: meta, secret: "${{META_APP_SECRET}}"{more}}}}}\n')
+    config = load(file, environ={"META_APP_SECRET": "s3cret-of-the-app", "META_VERIFY_TOKEN": "the-token-of-meta"})
+    query = b"hub.mode=subscribe&hub.challenge=42&hub.verify_token=wrong"
+    with pytest.raises(SignatureRefused) as caught:
+        asked(config.sources["meta"], Request(headers=[], body=b"", method="GET", query=query), 0.0)
+    refused = Rejected(at=0.0, source="meta", path="/in/meta", status=401, reason=str(caught.value))
+    assert refusals.hint(config, refused) == said
 
 
 def test_a_stream_shows_the_newest_and_counts_the_others():

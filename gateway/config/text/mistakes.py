@@ -50,7 +50,7 @@ def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     spot = _spot(error, lines)
     if (opened := _quote_left_open(spot, lines)) is not None:
         return opened
-    found = (recognise(spot) for recognise in _MISTAKES)
+    found = (recognize(spot) for recognize in _MISTAKES)
     unknown = Mistake(
         spot.line, spot.column, "this is not valid YAML", "check the line above, too; put texts in quotes"
     )
