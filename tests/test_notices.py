@@ -100,7 +100,7 @@ async def test_what_happens_to_the_gateway_is_an_event_that_only_an_entry_of_its
     assert [row.type for row in rows] == ["gateway.destination.resumed", "gateway.destination.paused"]
     assert {each.destination for row in rows for each in row.deliveries} == {"alerts"}
     assert alerts(sink) == [
-        "crm is paused by ann until 1970-01-01T01:16:40.000Z: their migration. Nothing is lost; deliveries continue once it is resumed.",
+        "crm is paused by ann until 1970-01-01T01:16:40Z: their migration. Nothing is lost; deliveries continue once it is resumed.",
         "crm is resumed by bob. Its deliveries go out now.",
     ]
 
@@ -128,6 +128,11 @@ async def test_the_samples_of_the_gateways_own_events_have_the_fields_that_it_ma
                 await pipeline._report_repeats(world.gateway, world.dispatcher, one, Appended(event.id, True))
             rows = [row for row in (await world.store.events()).rows if row.source == "gateway"]
             made = {row.type: json.loads((await world.store.event(row.id)).event.body) for row in rows}
-    samples = {name: json.loads(body) for name, body in load_preset("gateway").samples.items()}
+    # Those about silent senders are compared where they are raised.
+    samples = {
+        name: json.loads(body)
+        for name, body in load_preset("gateway").samples.items()
+        if not name.endswith((".silent", ".heard", ".missing"))
+    }
     assert {name: set(body) for name, body in made.items()} == {name: set(body) for name, body in samples.items()}
     assert all(name == body["type"] for name, body in samples.items())

@@ -176,7 +176,7 @@ class Attempts:
         is_muted = self._holds.is_muted(delivery.destination)
         aloud = not is_muted and not is_notice(delivery, event)
         is_held = await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud)
-        if is_held and was_sent and not tried.learned.disables:
+        if is_held and was_sent and isinstance(result, Retry):
             # It waits for a person, so nothing of its budget is spent.
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))

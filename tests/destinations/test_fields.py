@@ -184,7 +184,7 @@ def test_a_value_never_breaks_an_address_or_chooses_the_host_of_one(kind, path, 
 def test_a_value_in_a_text_makes_no_markup(kind, path, beside, live, text):
     shown = written(kind, path, f"hi {marked(text)}", beside).removeprefix("hi ")
     # A backslash that is escaped itself escapes nothing; the older Markdown of Telegram has no escape for it.
-    plain = shown if beside == {"parse_mode": "Markdown"} else shown.replace("\\\\", "")
+    plain = shown if beside == {"parse_mode": "Markdown"} else shown.replace("\\\\", "\0")
     assert not re.search(live, plain)
 
 

@@ -27,6 +27,7 @@ from gateway.destinations.gates import (
     may_start,
     opened,
     opened_message,
+    paused_for,
     permit,
     rate,
     restored,
@@ -348,9 +349,9 @@ def test_what_an_answer_shows_of_its_destination(status, verdict, is_own_address
 )
 def test_an_answer_that_disables_has_a_person_see_to_it_whatever_becomes_of_its_delivery(verdict, outcome):
     what = shown(404, verdict, disables=True)
-    assert (what.outcome, what.disables, what.why_paused) == (outcome, True, TURNED_OFF)
-    assert not shown(404, verdict, disables=True, is_own_address=True).why_paused
-    assert not shown(404, verdict).why_paused
+    assert (what.outcome, what.disables, paused_for(what, "x")) == (outcome, True, TURNED_OFF)
+    assert not paused_for(shown(404, verdict, disables=True, is_own_address=True), "x")
+    assert not paused_for(shown(404, verdict), "x")
 
 
 def test_only_a_429_or_an_error_inside_a_success_makes_all_of_us_wait():

@@ -214,7 +214,7 @@ async def test_an_answer_of_300_mb_is_not_read_to_its_end_and_says_what_to_do(tm
             delivery, _ = await told(world, event_id)
     assert time.monotonic() - began < 30
     assert delivery.state is DeliveryState.DEAD
-    assert delivery.reason == "fetch person: crm answered more than 1.0 MiB: ask for less of it, by query or path"
+    assert delivery.reason == "fetch person: crm answered more than 1.0 MiB: ask for less, by query or path"
 
 
 @story

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from gateway import presets
 from gateway.operate.vigil import GRACE_S, Vigil
 from gateway.store.queries import EventQuery
 from tests.sink import Sink, answer
@@ -52,6 +53,12 @@ async def passed(world: World, vigil: Vigil, seconds: float) -> list[str]:
     return await types(world)
 
 
+def has_fields_of_samples(raised: list[dict]) -> bool:
+    samples = [json.loads(body) for body in presets.load("gateway").samples.values()]
+    fields = {each["type"]: set(each) for each in samples}
+    return all(set(each) == fields[each["type"]] for each in raised)
+
+
 # --- silence ---
 
 
@@ -72,6 +79,7 @@ async def test_a_silent_source_is_reported_once_and_so_is_that_it_is_heard_again
             heard = await world.receive(numbered(7))
             assert await passed(world, vigil, 10) == ["silent", "heard"]
             assert (await own(world))[1]["event_id"] == heard.event_id
+            assert has_fields_of_samples(await own(world))
             # And all over again.
             assert await passed(world, vigil, HOUR - 60) == ["silent", "heard"]
             assert await passed(world, vigil, HOUR) == ["silent", "heard", "silent"]
@@ -213,6 +221,7 @@ async def test_what_does_not_follow_is_reported_once_with_the_event_it_should_fo
             assert said["event_id"] == created.event_id
             assert said["message"] == "xobito sent contact.created, and no contact.updated within 2h"
             assert said["link"].endswith(f"/events/{created.event_id}")
+            assert has_fields_of_samples([said])
             assert await passed(world, vigil, 24 * HOUR) == ["missing"]
 
 

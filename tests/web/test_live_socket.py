@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gateway.operate import views
+from gateway.operate import figures
 from gateway.server import Limits, serve
 from gateway.web import live
 from tests.web.desk import Desk
@@ -76,7 +76,7 @@ def chatty(monkeypatch):
     """The numbers again and again, in a document that soon fills the buffers of a socket."""
     monkeypatch.setattr(live, "INTERVAL_S", 0.001)
     monkeypatch.setattr(live, "STATS_INTERVAL_S", 0.0)
-    monkeypatch.setattr(views, "stats", lambda _: {"many": "x" * 100_000})
+    monkeypatch.setattr(figures, "stats", lambda _: {"many": "x" * 100_000})
 
 
 @story
@@ -106,7 +106,7 @@ def test_one_that_stops_reading_is_dropped_and_not_buffered_for(tmp_path, chatty
 
 def test_one_that_never_reads_is_noticed_before_the_system_has_kept_much_for_it(tmp_path, chatty, monkeypatch):
     told = []
-    monkeypatch.setattr(views, "stats", lambda _: told.append(1) or {"many": "x" * 10_000})
+    monkeypatch.setattr(figures, "stats", lambda _: told.append(1) or {"many": "x" * 10_000})
 
     @story
     async def scenario():

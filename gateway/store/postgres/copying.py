@@ -315,7 +315,7 @@ def _unnumbered(kind: str, rows: list[Row]) -> list[Row]:
     """Rows with the numbers that they have in a copy: those of events without their days, those of deliveries unique."""
     if kind in ("event", "held_back"):
         return [(number_of(row[0]), *row[1:]) for row in rows]
-    if kind in ("delivery", "attempt", "notice", "timing"):
+    if kind in ("delivery", *OF_DELIVERIES):
         return [(number_of(row[0]), row[1] & _LOW, *row[2:]) for row in rows]
     if kind == "activity":
         return [

@@ -6,6 +6,7 @@ import pytest
 
 from gateway import errors
 from gateway.errors import BodyGone, GatewayError, StoreError, StoreFull
+from gateway.store.awaiting import Expectations
 from gateway.store.base import Store
 from gateway.store.cluster import Cluster
 from gateway.store.learned import LearnedSecrets
@@ -22,9 +23,11 @@ def methods(contract):
 
 
 def test_every_method_of_the_contract_crosses():
-    of_parts = {f"cluster.{name}" for name in methods(Cluster)} | {
-        f"secrets.{name}" for name in methods(LearnedSecrets)
-    }
+    of_parts = (
+        {f"cluster.{name}" for name in methods(Cluster)}
+        | {f"secrets.{name}" for name in methods(LearnedSecrets)}
+        | {f"expectations.{name}" for name in methods(Expectations)}
+    )
     assert set(CALLS) == methods(Store) - HERE | of_parts
 
 
