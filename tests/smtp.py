@@ -84,7 +84,9 @@ class MailServer:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         for writer in self._writers:
-            writer.transport.abort()
+            # One that is closed already, as Python 3.11.2 says it.
+            with suppress(AttributeError):
+                writer.transport.abort()
         await asyncio.sleep(0)
 
     @property

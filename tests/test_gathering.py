@@ -404,5 +404,6 @@ async def test_no_event_joins_a_digest_whose_attempt_a_crash_has_cut_short(tmp_p
             await world.later(200.0)
             await world.later(901.0)
             said = [json.loads(each.body)["text"] for each in sink.requests]
-            assert said == ["2 by : Ada Bob 1-2", "2 by : Ada Bob 1-2", "2 by : Cid Dan 3-4"]
+            # The digest that was cut short is sent again, before the next one or after it.
+            assert sorted(said) == ["2 by : Ada Bob 1-2", "2 by : Ada Bob 1-2", "2 by : Cid Dan 3-4"]
             assert await states(world, events) == ["delivered"] * 4

@@ -198,8 +198,9 @@ def _end_with_the_reader() -> None:
     assert main is not None
 
     def gone(*_: object) -> None:
-        # Not an OSError: that would be taken for a network failure.
-        raise SystemExit(0)
+        # Nothing is left to do, whatever is being done: an exception would be taken for a network failure, or come to light
+        # in the middle of the interpreter's own end.
+        os._exit(0)
 
     def watch() -> None:
         poll = select.poll()

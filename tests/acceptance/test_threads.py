@@ -149,8 +149,13 @@ def test_a_change_goes_into_the_thread_and_to_the_record_of_its_contact_whenever
         [waiting] = [each for each in gateway.deliveries(changed) if each["state"] == "pending"]
         assert waiting["waits_for"] == ["slack-thread of 2"]
         assert "waits for slack-thread of 2, at most" in gateway.verb("show", changed).stdout
-        lines = gateway.log_lines("delivery.waits")
-        assert {(each["destination"], *each["waits_for"]) for each in lines} == {("slack", "slack-thread")}
+        eventually(
+            lambda: (
+                {(each["destination"], *each["waits_for"]) for each in gateway.log_lines("delivery.waits")}
+                == {("slack", "slack-thread")}
+            ),
+            "a line of the log says so",
+        )
         killed(gateway)
         created = gateway.post(event("created", 2))[1]["id"]
         gateway.settled(created)
