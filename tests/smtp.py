@@ -51,6 +51,7 @@ class MailServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._writers: list[asyncio.StreamWriter] = []
+        self._serving: list[asyncio.Task[None]] = []
         self.mails: list[Accepted] = []
         #: Every command, as it came.
         self.commands: list[bytes] = []
@@ -65,7 +66,7 @@ class MailServer:
         self._thread.start()
         tls = self._tls if self._implicit else None
         started = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls), self._loop
+            asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=tls), self._loop
         )
         self._server = started.result(DEADLINE_S)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -87,15 +88,21 @@ class MailServer:
             # One that is closed already, as Python 3.11.2 says it.
             with suppress(AttributeError):
                 writer.transport.abort()
-        await asyncio.sleep(0)
+        # What is closed lets go of its socket in one of the next turns of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     @property
     def url(self) -> str:
         return f"{'smtps' if self._implicit else 'smtp'}://127.0.0.1:{self.port}"
 
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Known at once: a task that is cancelled before it begins would leave it open.
+        self._writers.append(writer)
+        self._serving.append(self._loop.create_task(self._serve(reader, writer)))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._writers.append(writer)
         session = _Session(is_tls=self._implicit)
         with suppress(OSError, asyncio.IncompleteReadError, ssl.SSLError):
             writer.write(self._answers.get(b"", b"220 mail.test ESMTP") + b"\r\n")
