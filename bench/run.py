@@ -29,7 +29,7 @@ SAMPLE = HERE.parent / "gateway" / "presets" / "xobito" / "contact.created.json"
 ROUTES = """\
 version: 1
 sources:
-  xobito: {{preset: xobito, secret: {secret}}}
+  xobito: {{preset: xobito, secret: {secret}{track}}}
 destinations:
   crm:
     url: http://127.0.0.1:{port}/in
@@ -66,12 +66,13 @@ end
 """
 
 
-def signed_requests(path, count, start):
-    """``count`` distinct events as ready-made HTTP requests."""
+def signed_requests(path, count, start, records=0):
+    """``count`` distinct events as ready-made HTTP requests, about so many contacts; 0: each is about another one."""
     payload = json.loads(SAMPLE.read_bytes())
     with path.open("wb") as file:
         for number in range(start, start + count):
-            payload["data"]["id"] = payload["data"]["attributes"]["id"] = number
+            payload["data"]["id"] = payload["data"]["attributes"]["id"] = number % records if records else number
+            payload["data"]["attributes"]["phone"] = f"+{number}"
             body = json.dumps(payload, separators=(",", ":")).encode()
             signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
             head = (
@@ -190,6 +191,7 @@ def main():
     parser.add_argument("--rate", type=int, default=1000, help="events per second at the fixed rate")
     parser.add_argument("--seconds", type=int, default=10, help="how long the fixed rate lasts")
     parser.add_argument("--workers", type=int, default=1, help="as of gateway serve")
+    parser.add_argument("--track", type=int, default=0, metavar="N", help="remember what is known of N contacts")
     parser.add_argument("--no-wrk", action="store_true", help="use bench/load.py even if wrk is installed")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -198,7 +200,9 @@ def main():
         sink = Process([sys.executable, str(HERE / "sink.py")])
         cleanup.callback(sink.stop)
         sink_port = int(sink.first_line)
-        (folder / "routes.yaml").write_text(ROUTES.format(secret=SECRET, port=sink_port))
+        (folder / "routes.yaml").write_text(
+            ROUTES.format(secret=SECRET, port=sink_port, track=", track: 180d" if options.track else "")
+        )
         log = cleanup.enter_context((folder / "log").open("w"))
         gateway = Process(
             [sys.executable, "-m", "gateway", "serve", "-c", str(folder / "routes.yaml"), "--bind", "127.0.0.1:0",
@@ -215,9 +219,9 @@ def figures(gateway, sink_port, folder, options):
     time.sleep(1)
     idle = gateway.rss_mib("VmRSS")
     warm, saturated, paced = folder / "warm", folder / "saturated", folder / "paced"
-    signed_requests(warm, 500, 20_000_000)
-    signed_requests(saturated, options.events, 1)
-    signed_requests(paced, options.rate * options.seconds, 10_000_000)
+    signed_requests(warm, 500, 20_000_000, options.track)
+    signed_requests(saturated, options.events, 1, options.track)
+    signed_requests(paced, options.rate * options.seconds, 10_000_000, options.track)
     measure(gateway, sink_port, admin, lambda: own_load(port, warm, options.connections, 0))
     use_wrk = bool(shutil.which("wrk")) and not options.no_wrk
     return {
