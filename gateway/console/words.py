@@ -42,7 +42,12 @@ def tale(delivery: Mapping[str, Any]) -> str:
         case "behind":
             return "behind an earlier delivery"
         case word:
-            return f"{word}, {next_attempt(delivery)}"
+            return f"{word}, {_held(delivery) or next_attempt(delivery)}"
+
+
+def _held(delivery: Mapping[str, Any]) -> str:
+    is_due = not (delivery.get("due_in_s") or 0) > 0
+    return "held" if is_due and delivery.get("holds", {}).get("why") else ""
 
 
 def next_attempt(delivery: Mapping[str, Any]) -> str:

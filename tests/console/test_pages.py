@@ -587,3 +587,13 @@ def test_what_waits_gathers_and_is_in_a_digest_says_so():
     assert "gathers until Mon 09:00 UTC, 3 events so far" in page
     assert f"in digest {head['id']}" in page
     assert f'href="/events/{head["id"]}"' in page
+
+
+@pytest.mark.parametrize(
+    ("why", "said"), [("waits until Sun 01:00 (Asia/Tokyo)", "waiting, held"), ("", "waiting, due now")]
+)
+def test_what_is_due_and_held_does_not_say_that_it_goes_out_now(why, said):
+    waiting = {**g.a_delivery(1, state="pending", attempts=0, status=None, due_in_s=0.0), "attempts_made": []}
+    holds = {waiting["destination"]: {"why": why, "error": None, "at": ""}}
+    document = g.an_event(deliveries=[waiting])
+    assert said in console.event_page(g.a_shell(), document, kinds={}, holds=holds).decode()
