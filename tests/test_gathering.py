@@ -364,8 +364,6 @@ async def test_what_is_debounced_and_waits_for_its_hours_is_superseded_all_night
             for name in ("Ada", "Bob", "Cid"):
                 events += await received(world, contact(1, name))
                 await world.later(3600.0)
-                # It was claimed, found to be too early and put back.
-                await world.dispatcher.idle()
             await world.later(9 * 3600.0)
             assert [json.loads(each.body)["text"] for each in sink.requests] == ["Cid"]
             assert await states(world, events) == ["discarded", "discarded", "delivered"]

@@ -1,11 +1,13 @@
 """What becomes of an event that was received: the entries that match it, the keys of its deliveries, what is stored."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.errors import RenderError
@@ -15,6 +17,7 @@ from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.routing.gathering import Debounce, Digest
 from gateway.routing.silences import NOTHING, Followed, followed
+from gateway.routing.timing import AT_ONCE as UNTIMED
 from gateway.store.nouns import Firing, Gather, NewDelivery, NewEvent, NewRecord
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
@@ -119,10 +122,11 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
 
 
 def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> tuple[float, Gather | None]:
-    now = event.received_at
+    now, timing = event.received_at, entry.timing or UNTIMED
     match entry.gathers:
         case Digest() as digest:
-            return digest.wait_s(now), digest.gather(known)
+            wait_s = digest.wait_s(now)
+            return wait_s + timing.closed_s(now + wait_s), digest.gather(known)
         case Debounce() as debounce:
             try:
                 gather = debounce.gather(Namespace(known))
@@ -131,8 +135,11 @@ def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> tuple[flo
                 reason = source.redaction.mask_of(event)(str(error))
                 telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=reason)
                 gather = None
-            return (debounce.quiet_s if gather else 0.0), gather
-    return (entry.timing.wait_s(now) if entry.timing is not None else 0.0), None
+            wait_s = debounce.quiet_s if gather else 0.0
+            closed_s = timing.closed_s(now + wait_s)
+            # Nothing is sent before they open: until then an event that comes takes the place of the one before it.
+            return wait_s + closed_s, replace(gather, at_most_s=math.inf) if gather and closed_s else gather
+    return timing.wait_s(now), None
 
 
 def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:

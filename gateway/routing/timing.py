@@ -1,5 +1,6 @@
 """When what an entry sends is sent: its ``delay`` and its ``hours``. Pure: ``now`` is the wall clock, seconds since the epoch."""
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -9,8 +10,9 @@ from gateway.routing.hours import Hours, day_and_time
 
 #: Openings of an entry and of its destination that are tried one after the other to find a moment at which both are open.
 _TRIES: Final = 16
-#: 5 January 2026: no clock changes in the weeks that follow.
+#: 5 January 2026 and a year, in which clocks change at different times in different zones.
 _A_MONDAY: Final = 1767571200.0
+_YEAR_S: Final = 366 * 86400.0
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -52,10 +54,11 @@ class Waiting(Struct, frozen=True):
         return f"{'gathers' if self.gathers else 'waits'} until {day_and_time(self.until, self.zone, now=now)}"
 
 
+@lru_cache(maxsize=1024)
 def overlap(one: Hours, other: Hours) -> bool:
-    """Whether there are moments in a week at which both are open."""
+    """Whether there are moments in a year at which both are open."""
     now = _A_MONDAY
-    while now < _A_MONDAY + 14 * 86400:
+    while now < _A_MONDAY + _YEAR_S:
         opens_s = max(one.opens_in(now), other.opens_in(now))
         if not opens_s:
             return True

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.routing.hours import DAY_MIN, Hours, Returning, day_and_time
@@ -170,6 +170,10 @@ def test_a_moment_in_words_has_its_date_once_it_is_further_away_than_a_week_know
 
 
 @given(any_hours, any_hours)
+@example(
+    Hours(days=frozenset({0}), from_min=0, to_min=1),
+    Hours(days=frozenset({0}), from_min=61, to_min=1, zone=BERLIN),
+).via("they overlap in summer alone")
 def test_hours_overlap_if_something_that_waits_for_both_is_ever_sent(one, other):
     found = waiting(Timing(hours=one), other, 1767571200.0)
     until = found.until if found else 1767571200.0
