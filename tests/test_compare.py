@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,14 +62,21 @@ class FlakyPeer:
 
     def __init__(self) -> None:
         self.tries: dict[bytes, int] = {}
+        #: Connections that are open.
+        self.open = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\n"):
-            tries = self.tries[head] = self.tries.get(head, 0) + 1
-            if tries == 2:
-                break
-            writer.write(b"HTTP/1.1 %d -\r\ncontent-length: 0\r\n\r\n" % (503 if tries == 1 else 200))
+        self.open += 1
+        # The sender closes its connections when it has sent everything.
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\n"):
+                tries = self.tries[head] = self.tries.get(head, 0) + 1
+                if tries == 2:
+                    break
+                writer.write(b"HTTP/1.1 %d -\r\ncontent-length: 0\r\n\r\n" % (503 if tries == 1 else 200))
         writer.close()
+        await writer.wait_closed()
+        self.open -= 1
 
 
 def test_the_sender_repeats_an_event_until_it_is_acknowledged_and_counts_from_when_it_was_due():
@@ -77,6 +85,8 @@ def test_the_sender_repeats_an_event_until_it_is_acknowledged_and_counts_from_wh
         server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
         sender = Sender(server.sockets[0].getsockname()[1], lambda number: b"%d\n" % number)
         await sender.send(range(20), rate=1000, connections=4)
+        while peer.open:
+            await asyncio.sleep(0.001)
         server.close()
         return peer, sender
 
