@@ -29,7 +29,7 @@ SAMPLE = HERE.parent / "gateway" / "presets" / "xobito" / "contact.created.json"
 ROUTES = """\
 version: 1
 sources:
-  xobito: {{preset: xobito, secret: {secret}{track}}}
+  xobito: {{preset: xobito, secret: {secret}}}
 destinations:
   crm:
     url: http://127.0.0.1:{port}/in
@@ -201,7 +201,7 @@ def main():
         cleanup.callback(sink.stop)
         sink_port = int(sink.first_line)
         (folder / "routes.yaml").write_text(
-            ROUTES.format(secret=SECRET, port=sink_port, track=", track: 180d" if options.track else "")
+            ROUTES.format(secret=SECRET + ", track: 180d" * bool(options.track), port=sink_port)
         )
         log = cleanup.enter_context((folder / "log").open("w"))
         gateway = Process(
