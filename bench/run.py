@@ -67,7 +67,7 @@ end
 
 
 def signed_requests(path, count, start, records=0):
-    """``count`` distinct events as ready-made HTTP requests, about so many contacts; 0: each is about another one."""
+    """``count`` distinct events as ready-made HTTP requests, about ``records`` contacts; 0: each about a contact of its own."""
     payload = json.loads(SAMPLE.read_bytes())
     with path.open("wb") as file:
         for number in range(start, start + count):

@@ -101,7 +101,7 @@ def assembled(
 ) -> Parts:
     """The parts of a process. ``folder``: that of routes.yaml; ``read`` loads it as at the start and raises ConfigError.
 
-    ``processes``: how many share the memory that there is for deliveries; ``environ`` says whether a collector is told.
+    ``processes``: how many share the memory that there is for deliveries; ``environ`` names the collector, if there is one.
     """
     telemetry.hide_in_log(config.masks.text)
     gateway = Gateway(
@@ -258,7 +258,7 @@ class Lifecycle(Struct, kw_only=True):
             return
         self.closed = True
         async with AsyncExitStack() as closing:
-            # What happened until the end is told, too.
+            # Last, so that the collector hears of everything up to the end.
             closing.push_async_callback(self._close_otlp)
             closing.callback(self.parts.gateway.crash_slot.close)
             closing.push_async_callback(self.parts.gateway.store.close)

@@ -65,7 +65,7 @@ def serve(*, url: str, config: Path, allow_writes: bool) -> int:
 
 
 def _saying_why(tool: Callable[..., str], error: type[Exception]) -> Callable[..., str]:
-    """The tool, whose errors are told to the assistant: the package hides those of other types."""
+    """The tool, whose errors reach the assistant: the package hides those of other types."""
 
     @wraps(tool)
     def run(**given: Any) -> str:

@@ -111,7 +111,7 @@ class Scrape:
         telemetry.READY.set(self.status() == "ready")
         telemetry.STORE_CHECKED_RATIO.set(gateway.store.checked)
         telemetry.STORE_DAMAGED.set(bool(gateway.store.room.damage))
-        # What all replicas have together is told by one of them.
+        # One replica reports what all of them have together.
         stats = await _stats(gateway) if dispatcher.holds.assignments.does_upkeep else None
         for gauge in telemetry.OF_DESTINATIONS:
             gauge.clear()
