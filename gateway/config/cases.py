@@ -89,7 +89,7 @@ class TestCompiler:
             found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json, payload: {...}, or a list under events"
             self._reading.error(keys.place, f"a test needs one of event, file, payload and events, not {found}", hint)
-        for key in ("set", "unset", "headers", "query"):
+        for key in ("set", "unset", "headers", "query", "before"):
             if "events" in keys.written and key in keys.written:
                 message = f'"{key}" does not say which of the events it is about'
                 self._reading.error(keys.key_at(key), message, "move it into the element of events")

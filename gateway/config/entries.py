@@ -186,10 +186,13 @@ class EntryCompiler:
                 self._reading.error(keys.key_at("hours"), message, "change one of them: nothing would be sent")
 
     def _refuse_beside_digest(self, keys: EntryKeys) -> None:
-        for key in ("fetch", "recall", "remember"):
-            if keys.digest is not None and key in keys.written:
-                message = f'"{key}" of "{keys.called}" is about one event, and a digest is about many'
-                self._reading.error(keys.key_at(key), message, f"remove {key}, or digest")
+        if keys.digest is None:
+            return
+        for each in (keys, *(keys.send or ())):
+            for key in ("fetch", "recall", "remember"):
+                if key in each.written:
+                    message = f'"{key}" of "{keys.called}" is about one event, and a digest is about many'
+                    self._reading.error(each.key_at(key), message, f"remove {key}, or digest")
 
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.entries import EntryKeys, FetchKeys, MessageKeys
+from gateway.config.schema.entries import ChoiceKeys, EntryKeys, FetchKeys, MessageKeys
 from gateway.config.text.disk import TEMPLATES
 from gateway.errors import Place
 from gateway.render import TemplateText, Tree
@@ -38,9 +38,12 @@ def fields_read(
 
 
 def paths_in(keys: MessageKeys) -> Iterator[tuple[str, Place]]:
-    """The same of one message, without the options of its destinations and without files."""
-    for text in _texts(keys):
-        yield from _paths(text)
+    """The same of one message and of those it chooses from, without the options of its destinations and without files."""
+    for each in (keys, *((keys.choose or ()) if isinstance(keys, EntryKeys) else ())):
+        if isinstance(each, ChoiceKeys) and each.condition is not None:
+            yield from _paths(TemplateText(f"{{{{ {each.condition.text} }}}}", each.condition.place))
+        for text in _texts(each):
+            yield from _paths(text)
 
 
 def _paths(text: TemplateText) -> Iterator[tuple[str, Place]]:

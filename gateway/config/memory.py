@@ -53,7 +53,7 @@ class MemoryCompiler:
     def __init__(self, reading: Reading, written: FileKeys, destinations: Mapping[str, Destination]) -> None:
         self._reading = reading
         self._destinations = destinations
-        self._kept = kept((*written.always, *written.routes, *written.unmatched, *written.failed))
+        self._kept = kept(written.entries)
 
     def recalls(self, keys: MessageKeys, roots: frozenset[str], templates: Templates) -> tuple[Recall, ...]:
         """What a message recalls; ``templates`` are those of its event alone."""

@@ -18,7 +18,18 @@ HOW_TO_MAKE_ONE: Final = "openssl rand -hex 32"
 USUAL_REDIRECT: Final = "http://127.0.0.1:8976/callback"
 #: Fields of a token request that are the gateway's own.
 _OWN_FIELDS: Final = frozenset(
-    {"grant_type", "client_id", "client_secret", "refresh_token", "assertion", "code", "scope", "code_verifier"}
+    {
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "refresh_token",
+        "assertion",
+        "code",
+        "scope",
+        "code_verifier",
+        "redirect_uri",
+        "device_code",
+    }
 )
 
 

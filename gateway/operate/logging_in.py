@@ -1,16 +1,14 @@
 """A person has logged in for a destination: the login is kept, and what waited for it goes out."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from gateway.errors import BadRequest, UnknownName
 from gateway.holds import Holds
 from gateway.oauth.exchange import LONGEST_TOKEN, is_token
+from gateway.operate import said
 from gateway.process import Gateway
 from gateway.store.holds import ITSELF
 from gateway.wording import printable, suggest_or_list
-
-_LONGEST_BY: Final = 100
 
 
 async def log_in(gateway: Gateway, holds: Holds, name: str, refresh_token: str, *, by: str) -> Sequence[str]:
@@ -27,8 +25,7 @@ async def log_in(gateway: Gateway, holds: Holds, name: str, refresh_token: str, 
         raise BadRequest(f"{name} keeps no login: its auth has no oauth2 with a refresh token")
     if not is_token(refresh_token):
         raise BadRequest(f"refresh_token: it must be 1 to {LONGEST_TOKEN:,} printable ASCII characters without spaces")
-    if not by or len(by) > _LONGEST_BY or not by.isprintable():
-        raise BadRequest(f"by: say who you are, in 1 to {_LONGEST_BY} printable characters")
+    by = said.by(by)
     await gateway.tokens.log_in(oauth, refresh_token, by=by)
     await gateway.note("login", name, by=by)
     same = [each.name for each in destinations.values() if each.oauth and each.oauth.login_id == oauth.login_id]

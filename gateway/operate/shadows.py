@@ -154,15 +154,14 @@ class Shadows:
             await asyncio.sleep(REST * (time.monotonic() - began))
 
     def _compare(self, shadows: Sequence[Shadow], event: Event) -> None:
-        for shadow in shadows:
-            comparison = compare(self._gateway.config, shadow.config, event)
-            self._compared += 1
-            if not comparison.differences and not comparison.why_not:
-                self._same += 1
-                continue
+        compared = [(shadow.name, compare(self._gateway.config, shadow.config, event)) for shadow in shadows]
+        self._compared += 1
+        self._same += not any(each.differences or each.why_not for _, each in compared)
+        for name, comparison in compared:
             for each in comparison.differences:
-                self._counts[shadow.name, each.kind, each.route, each.destination] += 1
-            self._found.append(Found(shadow=shadow.name, comparison=_kept(comparison)))
+                self._counts[name, each.kind, each.route, each.destination] += 1
+            if comparison.differences or comparison.why_not:
+                self._found.append(Found(shadow=name, comparison=_kept(comparison)))
 
 
 def _kept(comparison: Comparison) -> Comparison:

@@ -158,7 +158,11 @@ def _paired(
 
 
 def _is_same(old: Rehearsed, new: Rehearsed) -> bool:
-    return old.request == new.request and (old.request is not None or old.error == new.error)
+    return _made(old) == _made(new)
+
+
+def _made(each: Rehearsed) -> object:
+    return each.request, each.error, each.discarded, each.not_shown, each.lookups
 
 
 def _difference(
@@ -204,9 +208,17 @@ def _text(delivery: Mapping[str, Any] | None) -> Sequence[str]:
             lines = [f"a line in {file}", *_body(line)]
         case _ if hidden := delivery.get("not_shown"):
             lines = [f"not shown: {hidden}"]
+        case _ if reason := delivery.get("discarded"):
+            lines = [f"discarded: {reason}"]
         case _:
             lines = [f"dead: {delivery['error']}"]
-    return [printable(line) for line in lines]
+    asked = [f"fetch {each['name']}: {_asked(each)}" for each in delivery.get("lookups", ())]
+    return [printable(line) for line in (*asked, *lines)]
+
+
+def _asked(lookup: Mapping[str, Any]) -> str:
+    request = lookup["request"]
+    return f"{request['method']} {request['url']}" if request else str(lookup["error"])
 
 
 def _body(body: object) -> Sequence[str]:

@@ -64,14 +64,13 @@ class Shown:
             return replace(real, error=config.masks.text(self._hide(real.error)))
         recalled = self._hidden(real.recalled)
         # A request that computes with a secret cannot be built without it; there the secret is masked in the result.
-        made = [
-            attempted(each, delivery, self._event, self._payload, console, recalled=recalled)
-            for each in (self._without_secrets, config)
-        ]
-        real = replace(real, lookups=tuple(map(self._asking, made[0].lookups)))
+        made = attempted(self._without_secrets, delivery, self._event, self._payload, console, recalled=recalled)
+        real = replace(real, lookups=tuple(map(self._asking, made.lookups)))
         if real.request is None:
             return replace(real, error=config.masks.text(self._hide(real.error)))
-        request = next((each.request for each in made if each.request), None)
+        request = (
+            made.request or attempted(config, delivery, self._event, self._payload, console, recalled=recalled).request
+        )
         if request is None:
             return replace(real, request=None, not_shown="it depends on a value that the source redacts")
         masked = config.destinations[real.destination].masked(request)

@@ -36,7 +36,9 @@ def together(config: Config, rehearsals: Sequence[Rehearsal]) -> Rehearsal:
     gathered = [_sent(config, number, found) for number, found in enumerate(groups.values(), start=1)]
     first = rehearsals[0]
     considered = [one for each in rehearsals for one in each.considered]
-    return replace(first, considered=considered, deliveries=(*alone, *(each for some in gathered for each in some)))
+    shadows = tuple(one for each in rehearsals for one in each.shadows)
+    deliveries = (*alone, *(each for some in gathered for each in some))
+    return replace(first, considered=considered, deliveries=deliveries, shadows=shadows)
 
 
 def _held_back(rehearsal: Rehearsal, fired: set[tuple[str, str]]) -> set[str]:

@@ -79,12 +79,11 @@ async def delivery_document(context: Context, delivery: Delivery) -> dict[str, A
 
 async def destinations_of(context: Context, stats: Stats) -> list[dict[str, Any]]:
     """The same, after the store was asked for the last error of those with problems."""
-    found = await _with_logins(context, destination_documents(context, stats))
-    troubled = [each["name"] for each in found if each["condition"] not in UNTROUBLED]
-    if not troubled:
-        return found
-    await context.operations.errors.look(troubled)
-    return await _with_logins(context, destination_documents(context, stats))
+    found = destination_documents(context, stats)
+    if troubled := [each["name"] for each in found if each["condition"] not in UNTROUBLED]:
+        await context.operations.errors.look(troubled)
+        found = destination_documents(context, stats)
+    return await _with_logins(context, found)
 
 
 async def destination_of(context: Context, name: str, stats: Stats) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from litestar.datastructures import FormMultiDict
 
 from gateway import console
 from gateway.destinations import KINDS
-from gateway.errors import BadRequest, BuildError, ConfigError, UnknownName
+from gateway.errors import BadRequest, BuildError, ConfigError, NothingChosen, UnknownName
 from gateway.model import Event
 from gateway.operate import playground, views
 from gateway.operate.playground import Draft
@@ -70,7 +70,7 @@ def handlers(context: Context) -> list[Any]:
         by = str(form.get("by", "")).strip()[:60] or SOMEBODY
         try:
             answered = await playground.send(context.gateway, draft, route=route, destination=destination, by=by)
-        except (BuildError, ConfigError) as error:
+        except (BuildError, ConfigError, NothingChosen) as error:
             raise BadRequest(f"nothing was sent: {context.gateway.config.masks.text(str(error))}") from None
         return await shown(request, draft, loaded=_kept(form), answered=answered)
 

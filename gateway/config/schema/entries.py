@@ -114,8 +114,10 @@ class ChoiceKeys(MessageKeys):
     """One of the messages of which the first that holds is sent."""
 
     noun = "an element of choose"
-    #: It goes where its route sends to.
+    #: It goes where its route sends to, and what is recalled and remembered is its route's.
     to: tuple[Words, ...] | None = None
+    recall: Mapping[str, RecallKeys] = dataclasses.field(default_factory=dict)
+    remember: RememberKeys | None = None
     condition: TemplateText | None = key(
         _expression,
         "what must hold for it to be sent, with the names of fetch: person.items; the last one needs none",

@@ -12,7 +12,7 @@ from gateway.model import Secret
 from gateway.oauth.settings import Grant
 
 GRANTS: Final[tuple[str, ...]] = get_args(Grant)
-#: The keys that some grants have and others do not; the first in each are required.
+#: The keys that some grants have and others do not.
 OF_GRANT: Final[Mapping[str, tuple[str, ...]]] = {
     "client_credentials": (),
     "refresh_token": ("refresh_token",),
