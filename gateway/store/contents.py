@@ -77,6 +77,6 @@ def as_looked_up(stored: bytes | str | None) -> tuple[tuple[Lookup, ...], int]:
         return (), 0
     try:
         found = msgspec.json.decode(stored, type=_LookedUp)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return (), 0
     return found.lookups, found.choice

@@ -181,7 +181,7 @@ class Outcome(Struct, frozen=True):
     @property
     def is_end(self) -> bool:
         """Whether the delivery has ended with it."""
-        return isinstance(self.result, Delivered | Dead)
+        return not isinstance(self.result, Retry | Release | Waits)
 
 
 class Told(Struct, frozen=True):

@@ -71,6 +71,8 @@ class StoreMachine(RuleBasedStateMachine):
         #: delivery id -> (token, until); the last lease that was granted and may still be held.
         self.held = {}
         self.tokens = set()
+        #: Those of the process that runs.
+        self.granted_now = set()
         #: Every lease that was ever granted, lost ones too.
         self.leases = []
 
@@ -134,6 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert lease.delivery.lane == self.rows[id_]["lane"]
         assert lease.delivery.attempts == self.rows[id_]["attempts"]
         self.tokens.add(lease.token)
+        self.granted_now.add(lease.token)
         self.leases.append(lease)
         self.held[id_] = (lease.token, self.clock.monotonic_s + lease_s)
 
@@ -334,8 +337,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.do(old.close())
         else:
             self.kind = self.kind.after_kill(next(self.lives))
-        if clean or not self.kind.leases_outlive_a_kill:
-            self.held = {}
+        # One that ends gives back its own leases; those of one that was killed before may last longer.
+        ended = self.granted_now if clean else set()
+        outlive = self.kind.leases_outlive_a_kill
+        self.held = {id_: each for id_, each in self.held.items() if outlive and each[0] not in ended}
         self.start()
         self.do(old.close())
 
@@ -344,6 +349,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock.wall_s = 1_800_000_000.0 + self.clock.monotonic_s - 1000.0
         self.store = self.do(self.kind.open(self.clock))
         self.hinted = set()
+        self.granted_now = set()
         self.age = 0
 
     @invariant()

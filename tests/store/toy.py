@@ -469,6 +469,7 @@ class Server:
         before, is_behind = row.delivery, any(each is not row for each in self._lane_of(row.delivery))
         fresh = {"spent_s": 0.0, "crashes": 0, "cause": "", "attempts_before_replay": before.attempts}
         row.delivery = replace(before, state=DeliveryState.PENDING, replayed_by=deed.activity.id, **fresh)
+        self.waits.pop(before.id, None)
         row.turn, row.due = next(self.numbers), None if is_behind else due
         self.came_up(before.destination)
 

@@ -2,14 +2,12 @@
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from gateway.store.awaiting import MOST_OPEN, Expectation
 from gateway.store.nouns import NewEvent
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.rows import columns
-
-T = TypeVar("T")
 
 #: (source, rule, what it is about)
 Key = tuple[str, str, str]

@@ -47,6 +47,11 @@ _BESIDE: Final = (
         SELECT 1 FROM delivery d WHERE d.seq = t.delivery_seq AND d.event_seq = ANY ($3::bigint[])
     )
     """,
+    """
+    DELETE FROM memory_wait w WHERE delivery_seq BETWEEN $1 AND $2 AND NOT EXISTS (
+        SELECT 1 FROM delivery d WHERE d.seq = w.delivery_seq AND d.event_seq = ANY ($3::bigint[])
+    )
+    """,
     "DELETE FROM held_back WHERE event_seq BETWEEN $1 AND $2 AND event_seq <> ALL ($3::bigint[])",
 )
 

@@ -17,6 +17,8 @@ LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '400ms'"
 #: Attempts, some tenths of a second apart.
 MOST_TRIES: Final = 50
 _HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
+#: An index of schema 1 before deliveries were numbered by their events.
+_HAS_OLD_NUMBERS: Final = "SELECT to_regclass('queue_event') IS NOT NULL"
 _IS_COPYING: Final = "SELECT to_regclass('copying') IS NOT NULL"
 _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
 
@@ -57,6 +59,11 @@ async def _migrate(connection: Connection, address: Address) -> int:
         await connection.execute(LOCK_TIMEOUT)
         before = await version_of(connection)
         await _refuse_too_new(connection, address, before)
+        if before == 1 and await connection.fetchval(_HAS_OLD_NUMBERS):
+            raise StoreError(
+                f"{address.name} was made by a development version, in which deliveries had other numbers: copy it to a file "
+                "with that version (gateway copy --from ... --to sqlite:///...), and from there into a new database with this one"
+            )
         for step in schema.MIGRATIONS[before:]:
             await connection.execute(step)
     return before

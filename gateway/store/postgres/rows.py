@@ -18,8 +18,6 @@ from gateway.store.postgres.tables import DAY_BITS, DAY_S, GRANT_BITS, PLACE_BIT
 from gateway.store.rules import Standing, progress
 
 _LOW: Final = (1 << DAY_BITS) - 1
-#: The bits of a seq that say its day.
-DAY_MASK: Final = ~_LOW
 _GRANTS: Final = (1 << GRANT_BITS) - 1
 NO_ATTEMPT: Final[tuple[Any, ...]] = (None,) * 12
 

@@ -13,7 +13,7 @@ from gateway.store import rules
 from gateway.store.activities import Activity, Task, TaskVerb
 from gateway.store.cluster import LAPSED_S
 from gateway.store.nouns import NewDelivery
-from gateway.store.postgres import gathering, plans
+from gateway.store.postgres import gathering, memory, plans
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.hints import lower
@@ -268,6 +268,8 @@ async def _replay(connection: Connection, work: _Work, dues: Mapping[int, float]
     turns = await connection.fetchval(TURNS, len(dues))
     rows = [(seq, due, turn) for (seq, due), turn in zip(dues.items(), turns, strict=True)]
     replayed = await connection.fetch(REPLAY, *columns(sorted(rows), 3), work.seq)
+    # However it ended before, it waits anew for what it recalls.
+    await connection.execute(memory.WAIT_NO_MORE, [row["seq"] for row in replayed])
     if lanes:
         await connection.execute(FALL_IN, [row["seq"] for row in replayed])
     _count(moved, [(row["destination"], row["due"]) for row in replayed], now)

@@ -16,6 +16,10 @@ _TABLES: Final = (
     "held_back",
     "notice",
     "timing",
+    "memory",
+    "memory_wait",
+    "record",
+    "awaited",
     "rejected",
     "activity",
 )

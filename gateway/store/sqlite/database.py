@@ -201,8 +201,11 @@ class Database:
 
     def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
         """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
-        self.records.last_events.clear()
-        return self._upkeep.prune(self.file.db, retention, limit, change.now)
+        removed, more = self._upkeep.prune(self.file.db, retention, limit, change.now)
+        if removed:
+            # Records may be among it.
+            self.records.last_events.clear()
+        return removed, more
 
     def begin_erasure(self, erasure: Erasure, mentioned: Sequence[str], change: Change) -> str:
         """Begin to forget events; the id of the activity."""

@@ -11,7 +11,7 @@ from gateway.store import rules
 from gateway.store.activities import Activity, Task
 from gateway.store.nouns import NewDelivery
 from gateway.store.rules import TASK_LEASE_S, discard_reason, paced, stop_reason
-from gateway.store.sqlite import gathering
+from gateway.store.sqlite import gathering, memory
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.plans import Plan, Unfinished
@@ -133,6 +133,8 @@ def _do_slice(owner: Owner, task: Unfinished, change: Change, made: int) -> None
 def _replay(owner: Owner, task: Unfinished, dues: Mapping[int, float], change: Change) -> int:
     replayed: list[Any] = owner.db.execute(sql.REPLAY, (to_json(dues), change.now, task.seq)).fetchall()
     owner.fall_in([seq for seq, _, _ in replayed])
+    # However it ended before, it waits anew for what it recalls.
+    owner.db.executemany(memory.WAIT_NO_MORE, [(seq,) for seq, _, _ in replayed])
     for _, destination, due in replayed:
         change.lower(destination, due)
     return len(replayed) + gathering.replay(owner.db, [seq for seq, _, _ in replayed], task.seq, change)

@@ -161,14 +161,16 @@ def test_a_delivery_that_is_tried_again_later_is_not_woken_by_what_it_waited_for
     run(scenario)
 
 
-def test_a_replay_waits_anew(run, clock):
+@pytest.mark.parametrize("end", ["after it waited", "without a word of it"])
+def test_a_replay_waits_anew_however_the_delivery_had_ended(run, clock, end):
     async def scenario(store):
         [lease] = await leased(store, "slack")
         await store.settle([waiting(lease, after_s=60.0)])
         clock.move(61.0)
         [tried] = await store.claim("a", wants("slack"))
         gone = dead(tried)
-        await store.settle([Outcome(tried, gone.result, gone.attempt, learnt=Learnt(has_waited=True))])
+        learnt = Learnt(has_waited=True) if end == "after it waited" else None
+        await store.settle([Outcome(tried, gone.result, gone.attempt, learnt=learnt)])
         await replay(store, lease.delivery.id)
         [again] = await store.claim("a", wants("slack"))
         assert (await store.recall(again.delivery.id, [CRM])).waited_s is None

@@ -2,8 +2,10 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
+from gateway.errors import StoreError
 from gateway.store import migrate, open_store
 from gateway.store.postgres import schema
 from tests import postgres
@@ -22,6 +24,14 @@ def first(monkeypatch):
         event_id = asyncio.run(on(url, _delivered))
     yield url, event_id
     postgres.drop(url)
+
+
+async def executed(url, statement):
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
 
 
 async def on(url, scenario):
@@ -52,6 +62,14 @@ def test_the_first_schema_is_brought_to_this_one_and_remembers_from_then_on(firs
 
     assert asyncio.run(migrate(url)) == (1, schema.VERSION)
     assert asyncio.run(on(url, scenario)) == (True, {CRM: {"id": 77}}, "")
+
+
+def test_a_database_whose_deliveries_were_numbered_in_another_way_is_left_as_it_is(first):
+    url, _ = first
+    asyncio.run(executed(url, "CREATE INDEX queue_event ON queue USING hash (event_seq)"))
+    with pytest.raises(StoreError, match=r"made by a development version.* copy it to a file"):
+        asyncio.run(migrate(url))
+    assert asyncio.run(executed(url, "SELECT max(version) FROM meta")) == 1
 
 
 def test_a_replica_of_the_release_before_runs_on_this_schema(first, monkeypatch):
