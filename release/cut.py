@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Keep a Changelog's order.
-HEADINGS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+#: Keep a Changelog's order, after what breaks or means something else.
+HEADINGS = ("Before you upgrade", "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?")
 _SENTENCE = re.compile(r"(?<=[.!?)])\s+(?=[A-Z`(\[*])")
 #: An entry up to this length is kept whole.
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Not released: {reason}", file=sys.stderr)
         return 1
     if options.dry_run:
-        print(changelog.partition("## [Unreleased]\n")[2].partition("\n## [0.0")[0])
+        print(re.split(r"^(?=## \[)", changelog, flags=re.MULTILINE)[2])
         return 0
     (ROOT / "CHANGELOG.md").write_text(changelog, "utf-8")
     if page:

@@ -141,6 +141,10 @@ CHANGELOG = """\
 - `gateway look` shows what is there, e.g. `a. B`. It needs a token (see [the page](docs/how-to/find-an-event.md). Or not).
   And a third sentence, which is long enough that all of them together are more than a hundred and sixty characters.
 
+### Before you upgrade
+
+- Make a backup.
+
 ### Fixed
 
 - Another, see [security](SECURITY.md).
@@ -154,8 +158,9 @@ CHANGELOG = """\
 def test_the_unreleased_section_becomes_that_of_the_version_with_each_heading_once():
     text, _ = cutting.cut(CHANGELOG, "0.2.0", "2026-12-01")
     section = notes(text, "0.2.0")
-    assert re.findall(r"^### (.+)$", section, re.MULTILINE) == ["Added", "Fixed"]
+    assert re.findall(r"^### (.+)$", section, re.MULTILINE) == ["Before you upgrade", "Added", "Fixed"]
     assert re.findall(r"^- (.+)$", section, re.MULTILINE) == [
+        "Make a backup.",
         "`gateway look` shows what is there, e.g. `a. B`.",
         "A short one.",
         "Another, see [security](SECURITY.md).",
@@ -185,7 +190,7 @@ def test_a_section_of_short_entries_needs_no_page():
         ("# Changelog\n", "write it above the newest version"),
         ("## [Unreleased]\n\n## [0.1.0]\n", "nothing is unreleased"),
         ("## [Unreleased]\n\n- Where does it belong?\n", "an entry without a heading: - Where does it belong?"),
-        ("## [Unreleased]\n\n### News\n\n- A.\n", '"### News" is not a heading: use one of Added'),
+        ("## [Unreleased]\n\n### News\n\n- A.\n", '"### News" is not a heading: use one of Before you upgrade, Added'),
         ("## [Unreleased]\n\n### Added\n\n- A.\n\n## [0.2.0]\n", "already has a section for 0.2.0"),
     ],
     ids=["no section", "nothing new", "no heading", "unknown heading", "released before"],
