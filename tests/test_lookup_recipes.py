@@ -215,24 +215,47 @@ def test_a_person_in_pipedrive_is_found_by_its_address_and_never_there_twice(tmp
         made = run(
             tmp_path,
             pipedrive(vendor),
-            changed(email="old@example.com", firstname="Jane"),
+            changed(email="old@example.com", firstname="Jane", lastname="Roe"),
             changed(email="new@example.com", firstname="Ann", lastname="Lee"),
-            changed("contact.updated", email="new@example.com", firstname=None),
-            changed("contact.updated", email="new@example.com", firstname="Anna"),
+            changed("contact.updated", email="new@example.com", firstname="Anna", lastname="Lee"),
             changed("contact.updated", email=None),
         )
-    assert made == [("delivered", "")] * 4
+    assert made == [("delivered", "")] * 3
     assert asked(vendor) == [
         "GET /api/v2/persons/search", "PATCH /api/v2/persons/7",
         "GET /api/v2/persons/search", "POST /api/v2/persons",
         "GET /api/v2/persons/search", "PATCH /api/v2/persons/101",
-        "GET /api/v2/persons/search", "PATCH /api/v2/persons/101",
     ]  # fmt: skip
-    assert vendor.persons[7]["name"] == "Jane"
-    assert vendor.calls[5].body == {}
+    assert vendor.persons[7]["name"] == "Jane Roe"
     assert vendor.persons[101] == {
-        "name": "Anna", "emails": [{"value": "new@example.com", "primary": True, "label": "work"}]
+        "name": "Anna Lee", "emails": [{"value": "new@example.com", "primary": True, "label": "work"}]
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("half", [{"firstname": None}, {"lastname": None}, {"lastname": ""}], ids=str)
+def test_half_a_name_never_replaces_a_whole_one_in_pipedrive(tmp_path, half):
+    with Pipedrive() as vendor:
+        vendor.persons[7] = {"name": "Jane Roe", "emails": [{"value": "jane@example.com"}]}
+        given = {"email": "jane@example.com", "firstname": "Janet", "lastname": "Doe", **half}
+        [(state, _)] = run(tmp_path, pipedrive(vendor), changed("contact.updated", **given))
+    assert state == DeliveryState.DISCARDED
+    assert asked(vendor) == ["GET /api/v2/persons/search"]
+    assert vendor.persons[7]["name"] == "Jane Roe"
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        ({"firstname": "Ann", "lastname": None}, "Ann"),
+        ({"firstname": "", "lastname": "Lee"}, "Lee"),
+        ({"firstname": None, "lastname": None}, "new@example.com"),
+    ],
+    ids=["first", "last", "neither"],
+)
+def test_a_new_person_in_pipedrive_is_called_by_what_is_known_of_its_name(tmp_path, parts, name):
+    with Pipedrive() as vendor:
+        run(tmp_path, pipedrive(vendor), changed(email="new@example.com", **parts))
+    assert [each["name"] for each in vendor.persons.values()] == [name]
 
 
 def test_a_wrong_token_of_pipedrive_is_said_and_what_waits_is_kept(tmp_path):
