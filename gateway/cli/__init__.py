@@ -10,11 +10,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
-import rich_click as click
+import click
 
 from gateway import __version__
 from gateway.cli import complete
-from gateway.cli.verbs import acting, examples, looking, running, sending, writing
+from gateway.cli.verbs import acting, examples, looking, looks, running, sending, writing
 from gateway.errors import ConfigError, GatewayError
 from gateway.wording import printable
 
@@ -22,15 +22,15 @@ from gateway.wording import printable
 _EXTRA_FILE: Final = re.compile(r"extra arguments? \(.*?([^\s(]+\.ya?ml)\b")
 
 
-class Verbs(click.RichGroup):
+class Gateway(looks.Verbs):
     """Ends quietly when its reader has seen enough, and with 130 on Ctrl-C."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        with _ending_quietly():
+        with _ending_quietly(), looks.showing_errors():
             return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _ending_quietly(), _naming_the_option():
+        with _ending_quietly(), looks.showing_errors(), _naming_the_option():
             return super().invoke(ctx)
 
 
@@ -60,7 +60,7 @@ def _naming_the_option() -> Iterator[None]:
         raise
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Gateway, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gateway")
 def cli() -> None:
     """Receive webhooks, store them before answering, and forward them until they are delivered."""
@@ -97,9 +97,7 @@ for _verbs in _VERBS.values():
     for _verb in _verbs:
         cli.add_command(_verb)
 examples.add(cli.commands)
-click.rich_click.COMMAND_GROUPS = {
-    "gateway": [{"name": title, "commands": [str(each.name) for each in verbs]} for title, verbs in _VERBS.items()]
-}
+looks.SECTIONS.update({title: [str(each.name) for each in verbs] for title, verbs in _VERBS.items()})
 
 
 def main() -> None:

@@ -187,8 +187,6 @@ class Lifecycle(Struct, kw_only=True):
             self.begin(for_ever(partial(self._tell_figures, parts.otlp, self.scrape)))
         await self.say_ready()
         self.begin(asyncio.to_thread(gateway.config.masks.prepare))
-        if gateway.part != "upkeep":
-            self.begin(gateway.egress.warm({each.door for each in gateway.config.destinations.values()}))
 
     async def _tell_figures(self, otlp: "Otlp", scrape: Scrape) -> None:
         await asyncio.sleep(otlp.metrics_s)

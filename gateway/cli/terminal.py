@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import Final, TextIO, TypeVar
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 import click
 import msgspec
 from msgspec import Struct
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
 
 from gateway.wording import printable
+
+if TYPE_CHECKING:
+    # Loaded when something is printed: a gateway that serves has little to say here.
+    from rich.console import Console
+    from rich.text import Text
 
 #: A text, or a text and its style.
 Part = str | tuple[str, str]
@@ -47,24 +49,25 @@ class Column(Struct, frozen=True):
     is_number: bool = False
 
 
-class _Output(Console):
-    def on_broken_pipe(self) -> None:
-        """Raise, so that the program ends: a reader that has seen enough is not a failure."""
-        raise BrokenPipeError
-
-
-def out() -> Console:
+def out() -> "Console":
     return _console(sys.stdout)
 
 
-def err() -> Console:
+def err() -> "Console":
     return _console(sys.stderr)
 
 
 @cache
-def _console(stream: TextIO) -> Console:
+def _console(stream: TextIO) -> "Console":
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            """Raise, so that the program ends: a reader that has seen enough is not a failure."""
+            raise BrokenPipeError
+
     is_terminal = stream.isatty()
-    return _Output(
+    return Output(
         file=stream,
         force_terminal=is_terminal,
         color_system="auto" if is_terminal and not os.environ.get("NO_COLOR") else None,
@@ -88,8 +91,10 @@ def width() -> int | None:
 # --- lines ---
 
 
-def line(*parts: Part) -> Text:
+def line(*parts: Part) -> "Text":
     """One line; its texts may come from a sender."""
+    from rich.text import Text
+
     pairs = ((part, "") if isinstance(part, str) else part for part in parts)
     return Text.assemble(*((printable(text), style) for text, style in pairs))
 
@@ -109,9 +114,9 @@ def row(*parts: Part) -> None:
     out().print(_fitted(line(*parts), width()))
 
 
-def print_with(text: Text, more: Part) -> None:
+def print_with(text: "Text", more: Part) -> None:
     """A line on standard output, cut off where the terminal ends, followed by ``more`` if there is room."""
-    cells, appended = width(), Text("  ") + line(more)
+    cells, appended = width(), line("  ", more)
     if cells is None or text.cell_len + appended.cell_len <= cells:
         text = text + appended
     out().print(_fitted(text, cells))
@@ -136,7 +141,7 @@ def state(name: str) -> Part:
     return (name, STYLES.get(name, ""))
 
 
-def _fitted(text: Text, cells: int | None) -> Text:
+def _fitted(text: "Text", cells: int | None) -> "Text":
     if cells is not None:
         text.truncate(max(cells, 1), overflow="ellipsis")
     return text
@@ -151,14 +156,16 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Sequence[Part]
         out().print(each)
 
 
-def laid_out(columns: Sequence[Column], rows: Sequence[Sequence[Sequence[Part]]], cells: int | None) -> Sequence[Text]:
+def laid_out(
+    columns: Sequence[Column], rows: Sequence[Sequence[Sequence[Part]]], cells: int | None
+) -> Sequence["Text"]:
     """The lines of a table, titles first, none wider than ``cells``; None: any width.
 
     Columns are narrowed first; if that is not enough, whole columns are left out.
     """
     titles = [line((column.title, "dim")) for column in columns]
     table = [titles, *([line(*parts) for parts in each] for each in rows)]
-    natural = [max(cell_len(each[at].plain) for each in table) for at in range(len(columns))]
+    natural = [max(each[at].cell_len for each in table) for at in range(len(columns))]
     widths = _widths(columns, natural, cells)
     return [_fitted(_joined(columns, each, widths), cells) for each in table]
 
@@ -181,12 +188,14 @@ def _total(widths: dict[int, int]) -> int:
     return sum(widths.values()) + _GAP * (len(widths) - 1)
 
 
-def _joined(columns: Sequence[Column], cells: Sequence[Text], widths: dict[int, int]) -> Text:
+def _joined(columns: Sequence[Column], cells: Sequence["Text"], widths: dict[int, int]) -> "Text":
+    from rich.text import Text
+
     joined = Text()
     for at, wide in widths.items():
         cell = cells[at].copy()
         cell.truncate(wide, overflow="ellipsis")
-        padding = " " * (wide - cell_len(cell.plain))
+        padding = " " * (wide - cell.cell_len)
         joined.append_text(Text(padding) + cell if columns[at].is_number else cell + Text(padding))
         joined.append(" " * _GAP)
     joined.rstrip()

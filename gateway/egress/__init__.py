@@ -5,8 +5,6 @@ or a credential.
 """
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -95,12 +93,6 @@ class Egress:
     def avoid(self, *urls: str) -> None:
         """Never connect to the gateway's own listeners: ``http://127.0.0.1:8080``."""
         self._listeners.know(urls)
-
-    async def warm(self, doors: Iterable[Door] = (_PLAIN,)) -> None:
-        """Load in advance what the first attempts would wait for. Never fails: those attempts will report what is wrong."""
-        for door in doors:
-            with suppress(Exception):
-                await asyncio.shield(self._way(door).opening)
 
     async def close(self) -> None:
         """Finish writing the lines of files and close every connection."""

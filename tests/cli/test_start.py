@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -92,3 +93,27 @@ def test_a_verb_that_looks_at_a_store_loads_what_reads_it(tmp_path):
     modules = loaded(tmp_path, ANYWHERE, GATEWAY_ADMIN_BIND="127.0.0.1:1")
     assert "apsw" in modules
     assert modules & HEAVY == set()
+
+
+#: What a gateway that serves needs for its first attempt only, or to say something to a person.
+LATER = {"pycurl", "httpx", "rich", "rich_click"}
+
+
+def test_a_gateway_that_is_ready_has_not_loaded_what_its_first_attempt_needs(tmp_path):
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+        "destinations: {crm: {url: 'https://crm.example/in'}}\nroutes: [{name: all, match: '*', to: crm}]\n"
+    )
+    command = [sys.executable, "-X", "importtime", "-m", "gateway", "serve"]
+    with (tmp_path / "said").open("w+") as said, subprocess.Popen(
+        [*command, "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"],
+        cwd=tmp_path, env={"PATH": ""}, stdout=subprocess.PIPE, stderr=said, text=True,
+    ) as serving:  # fmt: skip
+        assert serving.stdout.readline().startswith("ready")
+        serving.send_signal(signal.SIGTERM)
+        serving.wait(60)
+        said.seek(0)
+        lines = said.read().splitlines()
+    modules = {each.rpartition("|")[2].strip() for each in lines if each.startswith("import time:")}
+    assert "gateway.routing" in modules
+    assert modules & LATER == set()

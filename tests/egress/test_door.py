@@ -16,6 +16,7 @@ from gateway.errors import AddressBlocked, ConnectFailed, EgressError
 from gateway.model import HttpRequest, Reply
 from tests.egress.certificates import Authority
 from tests.egress.diverted import Diverted, Names
+from tests.egress.opening import opened
 from tests.sink import Sink, answer
 
 LONG_S = 30.0
@@ -256,9 +257,9 @@ def test_connections_that_nobody_uses_any_more_are_given_up(monkeypatch: pytest.
     assert Door() not in kept
 
 
-def test_what_was_warmed_through_each_door_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_open_is_not_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(egress: Egress) -> None:
-        await egress.warm([Door(), PUBLIC])
+        await opened(egress, [Door(), PUBLIC])
         monkeypatch.setattr(egress_module, "_load", None)
         assert (await attempt(egress, sink.url)).status == 200
         assert (await attempt(egress, sink.url, PUBLIC)).status == 200

@@ -24,6 +24,7 @@ from gateway.egress import LONGEST_ANSWER, Egress, Inbox
 from gateway.egress.faults import FAULTS, of_exception
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError, FileFailed, TimedOut
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
+from tests.egress.opening import opened
 from tests.sink import (
     Behaviour,
     Sink,
@@ -362,7 +363,7 @@ def test_names_without_an_answer_delay_neither_another_destination_nor_the_end(r
 
 def test_a_name_without_an_answer_is_given_up_at_the_deadline_and_asked_for_once(silence: list[str]) -> None:
     async def main(egress: Egress) -> None:
-        await egress.warm()
+        await opened(egress)
         for _ in range(3):
             with pytest.raises(TimedOut):
                 await egress.send(post("http://one.silent.test/"), timeout_s=0.05)
@@ -380,7 +381,7 @@ def test_the_addresses_of_a_name_are_kept_for_a_while(silence: list[str]) -> Non
 
 def test_forty_names_without_an_answer_delay_none_of_five_healthy_ones(silence: list[str]) -> None:
     async def main(egress: Egress) -> list[int]:
-        await egress.warm()
+        await opened(egress)
         stuck = [
             asyncio.create_task(egress.send(post(f"http://{n}.silent.test/"), timeout_s=LONG_S)) for n in range(40)
         ]
@@ -527,16 +528,6 @@ def test_the_first_attempt_keeps_its_deadline_and_the_next_finds_open_what_it_be
     assert prepared == [1]
 
 
-def test_what_was_warmed_is_open_before_the_first_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(egress: Egress) -> Reply:
-        await asyncio.gather(egress.warm(), egress.warm())
-        monkeypatch.setattr(egress_module, "_load", None)
-        return await egress.send(post(sink.url), timeout_s=LONG_S)
-
-    with Sink() as sink:
-        assert with_egress(main).status == 200
-
-
 def test_an_opening_that_fails_is_told_by_the_attempt_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: str) -> ssl.SSLContext:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory")
@@ -544,7 +535,7 @@ def test_an_opening_that_fails_is_told_by_the_attempt_and_tried_again(monkeypatc
     async def main(egress: Egress) -> Reply:
         with monkeypatch.context() as patch:
             patch.setattr(egress_module, "_load", broken)
-            await egress.warm()
+            await opened(egress)
             with pytest.raises(EgressError, match="no such file"):
                 await egress.send(post(sink.url), timeout_s=LONG_S)
         return await egress.send(post(sink.url), timeout_s=LONG_S)
@@ -559,13 +550,13 @@ def test_closing_does_not_wait_for_an_opening(monkeypatch: pytest.MonkeyPatch) -
 
     async def main() -> None:
         egress = Egress()
-        warming = asyncio.create_task(egress.warm())
+        opening = asyncio.create_task(opened(egress))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await egress.close()
         assert not go_on.is_set()
         go_on.set()
-        await asyncio.wait([warming])
+        await asyncio.wait([opening])
 
     asyncio.run(main())
 

@@ -17,6 +17,7 @@ from gateway.presets import load as load_preset
 from gateway.process import Gateway
 from gateway.routing import Config
 from tests.egress.certificates import Authority
+from tests.egress.opening import opened
 from tests.sink import (
     Behaviour,
     Sink,
@@ -55,7 +56,7 @@ def attempted(folder: Path, destination: str, prepare: Callable[[Egress], None] 
     async def run() -> tuple[Delivered | Retry | Dead, Attempt]:
         egress = Egress()
         prepare(egress)
-        await egress.warm({each.door for each in config.destinations.values()})
+        await opened(egress, {each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
             tried = await deliver(DELIVERY, EVENT, gateway)

@@ -23,6 +23,7 @@ from gateway.process import Gateway
 from gateway.telemetry import logs
 from tests.destinations import examples
 from tests.egress.certificates import Authority
+from tests.egress.opening import opened
 from tests.sink import Behaviour, Sink, Wire, answer, chunk_garbage, continue_flood, hang, header_flood, raw, reset
 from tests.web.desk import Desk
 from tests.world import numbered, story
@@ -50,7 +51,7 @@ def attempted(folder: Path, kind: str, url: str) -> Attempt:
 
     async def run() -> Attempt:
         egress = Egress()
-        await egress.warm({each.door for each in config.destinations.values()})
+        await opened(egress, {each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
             attempt = (await deliver(DELIVERY, EVENT, gateway)).attempt

@@ -13,6 +13,7 @@ from gateway.egress import multi as multi_module
 from gateway.errors import EgressError
 from gateway.model import HttpRequest
 from tests.egress.certificates import Authority
+from tests.egress.opening import opened
 from tests.sink import Sink, answer
 
 LONG_S = 30.0
@@ -106,7 +107,7 @@ def test_what_libcurl_cannot_carry_on_ends_at_once() -> None:
         egress = Egress()
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(multi_module.pycurl, "CurlMulti", Refusing)
-            await egress.warm()
+            await opened(egress)
         try:
             both = (egress.send(post("http://127.0.0.1:1/"), timeout_s=LONG_S) for _ in range(2))
             return await asyncio.gather(*both, return_exceptions=True)

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import rich_click as click
+import click
 
 from gateway.cli import complete, options
+from gateway.cli.verbs.looks import Verb, Verbs
 
 Command = Callable[..., Any]
 
@@ -27,7 +28,7 @@ def _moving(command: Command) -> Command:
     return click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=complete.ids)(options.deliveries(command))
 
 
-@click.command("replay")
+@click.command("replay", cls=Verb)
 @_moving
 @click.option("--rate", default="", metavar="RATE", shell_complete=complete.rates, help="Maximum rate: 5/s, 60/min.")
 @click.option("--reroute", is_flag=True, help="Match the events against the current routes; show the changes first.")
@@ -65,7 +66,7 @@ def replay(**given: Any) -> None:
     sys.exit(replays.move(place, wanted, **given))
 
 
-@click.command("discard")
+@click.command("discard", cls=Verb)
 @_moving
 @options.config
 @options.server
@@ -85,7 +86,7 @@ def discard(**given: Any) -> None:
     sys.exit(replays.move(place, wanted, **given))
 
 
-@click.command("forget")
+@click.command("forget", cls=Verb)
 @click.option(
     "--find",
     required=True,
@@ -111,7 +112,7 @@ def forget(**given: Any) -> None:
     sys.exit(forgetting.forget(options.place(given), given.pop("find"), **given))
 
 
-@click.group("destinations", invoke_without_command=True)
+@click.group("destinations", cls=Verbs, invoke_without_command=True)
 @options.config
 @options.server
 @click.pass_context
@@ -128,7 +129,7 @@ def destinations(context: click.Context, /, **given: Any) -> None:
         sys.exit(listing.list_all(options.place(given), **given))
 
 
-@click.command("handshake")
+@click.command("handshake", cls=Verb)
 @click.argument("name", shell_complete=complete.sources)
 @options.url
 @options.as_json
@@ -143,7 +144,7 @@ def handshake(**given: Any) -> None:
     sys.exit(handshakes.expect(**given))
 
 
-@click.command("login")
+@click.command("login", cls=Verb)
 @click.argument("name", shell_complete=complete.destinations)
 @click.option(
     "--paste", is_flag=True, help="Paste the address that the browser ends up at, for a browser on another machine."
@@ -225,7 +226,7 @@ def unmute(before: Any, /, **given: Any) -> None:
     sys.exit(holding.free("unmute", **_either(before, given)))
 
 
-@click.command("reload")
+@click.command("reload", cls=Verb)
 @click.option(
     "--all", "all_", is_flag=True,
     help="Every replica reloads its own files, once the one that you ask has accepted its own.",

@@ -3,12 +3,13 @@
 import sys
 from typing import Any
 
-import rich_click as click
+import click
 
 from gateway.cli import complete, options
+from gateway.cli.verbs.looks import Verb
 
 
-@click.command("events")
+@click.command("events", cls=Verb)
 @options.events
 @options.page
 @options.config
@@ -24,7 +25,7 @@ def events(**given: Any) -> None:
     sys.exit(listing.events(options.place(given), options.which(given), **given))
 
 
-@click.command("show")
+@click.command("show", cls=Verb)
 @click.argument("event_id", metavar="ID", shell_complete=complete.ids)
 @click.option("--why", is_flag=True, help="Show why each route matches the event now, or which condition fails.")
 @click.option("--request", is_flag=True, help="Show each request as it would be sent now, with secrets hidden.")
@@ -40,7 +41,7 @@ def show(**given: Any) -> None:
     sys.exit(showing.show(options.place(given), **given))
 
 
-@click.command("dead")
+@click.command("dead", cls=Verb)
 @click.option(
     "--list", "as_list", is_flag=True,
     help="List them one by one with their reasons; this is the default with any filter except --destination and --cause.",
@@ -56,7 +57,7 @@ def dead(**given: Any) -> None:
     sys.exit(dead_letters.dead(options.place(given), options.which(given), **given))
 
 
-@click.command("tail")
+@click.command("tail", cls=Verb)
 @options.events
 @click.option(
     "-n", "--lines", default=10, show_default=True, metavar="N", type=click.IntRange(0, 1000),
@@ -75,7 +76,7 @@ def tail(**given: Any) -> None:
     sys.exit(following.tail(options.place(given), options.which(given), **given))
 
 
-@click.command("refused")
+@click.command("refused", cls=Verb)
 @click.option(
     "--source", default="", metavar="NAME", shell_complete=complete.sources,
     help="Only requests to this source; `unknown` for no source.",
@@ -94,7 +95,7 @@ def refused(**given: Any) -> None:
     sys.exit(refusals.refused(options.place(given), **given))
 
 
-@click.command("activity")
+@click.command("activity", cls=Verb)
 @options.page
 @options.config
 @options.server
@@ -105,7 +106,7 @@ def activity(**given: Any) -> None:
     sys.exit(deeds.activity(options.place(given), **given))
 
 
-@click.command("replicas")
+@click.command("replicas", cls=Verb)
 @options.url
 @options.as_json
 def replicas(**given: Any) -> None:
@@ -115,7 +116,7 @@ def replicas(**given: Any) -> None:
     sys.exit(listing.replicas(**given))
 
 
-@click.command("shadow")
+@click.command("shadow", cls=Verb)
 @click.option(
     "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(1, 1000),
     help="Maximum number of events.",
@@ -133,7 +134,7 @@ def shadow(**given: Any) -> None:
     sys.exit(shadows.shadow(**given))
 
 
-@click.command("mcp")
+@click.command("mcp", cls=Verb)
 @options.config
 @options.url
 @click.option("--allow-writes", is_flag=True, help="Also offer tools that replay, discard, pause, mute and reload.")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import rich_click as click
+import click
 
 from gateway.cli import complete, options
+from gateway.cli.verbs.looks import Verb
 
 Command = Callable[..., Any]
 
@@ -37,7 +38,7 @@ def _logging(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-@click.command("serve")
+@click.command("serve", cls=Verb)
 @options.config
 @_listeners
 @options.store
@@ -77,7 +78,7 @@ def serve(**given: Any) -> None:
     sys.exit(run.serve(dev=False, **_logged(given)))
 
 
-@click.command("dev")
+@click.command("dev", cls=Verb)
 @options.config
 @_listeners
 @options.store
@@ -101,7 +102,7 @@ def _logged(given: dict[str, Any]) -> dict[str, Any]:
     return {**given, "log_format": "json"} if as_json else given
 
 
-@click.command("backup")
+@click.command("backup", cls=Verb)
 @click.argument("file", type=click.Path(path_type=Path))
 @options.store
 @options.as_json
@@ -116,7 +117,7 @@ def backup(**given: Any) -> None:
     sys.exit(backups.backup(**given))
 
 
-@click.command("migrate")
+@click.command("migrate", cls=Verb)
 @options.store
 @options.as_json
 def migrate(**given: Any) -> None:
@@ -130,7 +131,7 @@ def migrate(**given: Any) -> None:
     sys.exit(migration.migrate(**given))
 
 
-@click.command("copy")
+@click.command("copy", cls=Verb)
 @click.option(
     "--from",
     "source",
@@ -159,7 +160,7 @@ def copy(**given: Any) -> None:
     sys.exit(copies.copy(**given))
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Verb)
 @options.config
 @options.store
 @options.url
@@ -179,7 +180,7 @@ def doctor(**given: Any) -> None:
     sys.exit(doctors.doctor(**given))
 
 
-@click.command("completion")
+@click.command("completion", cls=Verb)
 @click.argument("shell", type=click.Choice(complete.SHELLS))
 @options.as_json
 @click.pass_context

@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import rich_click as click
+import click
 
 from gateway.cli import complete, options
+from gateway.cli.verbs.looks import Verb
 
 
-@click.command("send")
+@click.command("send", cls=Verb)
 @click.argument("event", shell_complete=complete.events)
 @options.config
 @options.source_of_sample
@@ -40,7 +41,7 @@ def send(**given: Any) -> None:
     sys.exit(sending.send(**given))
 
 
-@click.command("sources")
+@click.command("sources", cls=Verb)
 @click.argument("name", default="", metavar="[NAME]", shell_complete=complete.senders)
 @options.as_json
 def sources(name: str, as_json: bool) -> None:
@@ -53,7 +54,7 @@ def sources(name: str, as_json: bool) -> None:
     sys.exit(senders.show(name, as_json=as_json) if name else senders.list_all(as_json=as_json))
 
 
-@click.command("capture")
+@click.command("capture", cls=Verb)
 @click.argument("name", shell_complete=complete.sources)
 @click.option("--last", is_flag=True, help="Take the newest stored event instead of waiting for the next one.")
 @click.option("--force", is_flag=True, help="Overwrite an existing sample.")
@@ -70,7 +71,7 @@ def capture(**given: Any) -> None:
     sys.exit(capturing.capture(options.place(given), **given))
 
 
-@click.command("verify")
+@click.command("verify", cls=Verb)
 @options.config
 @click.option(
     "--source", required=True, metavar="NAME", shell_complete=complete.sources,
@@ -91,7 +92,7 @@ def verify(**given: Any) -> None:
     sys.exit(verifying.verify(**given))
 
 
-@click.command("sign")
+@click.command("sign", cls=Verb)
 @click.argument("event", shell_complete=complete.events)
 @options.config
 @options.source_of_sample

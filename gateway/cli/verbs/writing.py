@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import rich_click as click
+import click
 
 from gateway.cli import complete, options
+from gateway.cli.verbs.looks import Verb
 
 
-@click.command("init")
+@click.command("init", cls=Verb)
 @click.argument("folder", default=".", type=click.Path(path_type=Path))
 @click.option(
     "--source", default="", metavar="SENDER", shell_complete=complete.senders,
@@ -31,7 +32,7 @@ def init(**given: Any) -> None:
     sys.exit(starter.init(given.pop("folder"), **given))
 
 
-@click.command("schema")
+@click.command("schema", cls=Verb)
 @click.option("--json", "_", is_flag=True, expose_value=False, help="Print JSON, which it always does.")
 def schema() -> None:
     """Print the JSON Schema of routes.yaml, for editors."""
@@ -40,7 +41,7 @@ def schema() -> None:
     sys.exit(schemas.schema())
 
 
-@click.command("check")
+@click.command("check", cls=Verb)
 @options.config
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option(
@@ -61,7 +62,7 @@ def check(**given: Any) -> None:
     sys.exit(checks.check(**{**given, "output": output}))
 
 
-@click.command("test")
+@click.command("test", cls=Verb)
 @options.config
 @options.as_json
 def test(**given: Any) -> None:
@@ -75,7 +76,7 @@ def test(**given: Any) -> None:
     sys.exit(tests.test(**given))
 
 
-@click.command("explain")
+@click.command("explain", cls=Verb)
 @click.argument("event", shell_complete=complete.events)
 @options.config
 @options.server
@@ -95,7 +96,7 @@ def explain(**given: Any) -> None:
     sys.exit(explaining.explain(options.place(given), **given))
 
 
-@click.command("render")
+@click.command("render", cls=Verb)
 @click.argument("template", shell_complete=complete.templates)
 @options.config
 @options.server
@@ -121,7 +122,7 @@ def render(**given: Any) -> None:
     sys.exit(rendering.render(options.place(given), **given))
 
 
-@click.command("diff")
+@click.command("diff", cls=Verb)
 @click.argument("new", type=click.Path(path_type=Path))
 @options.config
 @options.store
