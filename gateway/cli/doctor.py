@@ -16,11 +16,12 @@ from msgspec.structs import asdict, astuple
 
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
+from gateway.cli.offline import reading
 from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
 from gateway.event.tracks import MOST_RECORD
 from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
-from gateway.store import Health, health_of, open_reads
+from gateway.store import Health, health_of
 from gateway.store.logins import Login
 from gateway.store.memory import MOST_KEYS
 from gateway.store.nouns import Limits, Retention
@@ -79,7 +80,9 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield configuration(config, loaded, is_running=running.verdict == "ok" and running.said != NONE_RUNS)
     health = health_of(store)
     limits = loaded.limits if isinstance(loaded, Config) else Limits()
-    yield from _store(store, health, limits)
+    destinations = loaded.destinations.values() if isinstance(loaded, Config) else ()
+    wanting = [each for each in destinations if each.oauth is not None and each.oauth.is_kept]
+    yield from _store(store, health, limits, wanting)
     if health.version:
         yield engine(health.engine, health.version, health.defect, health.remedy)
     if health.folder is not None:
@@ -89,8 +92,6 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield from permissions(health.files)
     yield from permissions([config.parent / ".env"], others=surroundings.OTHERS)
     yield running
-    if isinstance(loaded, Config):
-        yield from _logins(loaded, store, health)
     if online and isinstance(loaded, Config):
         yield from asyncio.run(_reached(loaded))
 
@@ -121,77 +122,36 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
 # --- the store ---
 
 
-def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
+def _store(url: str, health: Health, limits: Limits, wanting: Sequence[Destination]) -> Iterator[Finding]:
+    """What is wrong with the store and with what it keeps; ``wanting``: the destinations that keep a login there."""
     if health.folder is not None:
         yield owner(health)
     yield from (Finding(*astuple(sign)) for sign in health.signs)
+    kept: Sequence[Login] = ()
     if health.state == "missing":
         if health.folder is not None:
             yield missing(health, health.folder)
-        return
-    if health.state == "empty":
+    elif health.state == "empty":
         yield Finding("store", "ok", f"{health.name} is empty: nothing was stored yet, the next start sets it up")
-        return
-    if health.state == "emptied":
+    elif health.state == "emptied":
         yield Finding("store", "fail", f"{health.name} is empty, and has held events", "restore a backup")
-        return
-    try:
-        yield clock(asyncio.run(_stored_time(url)), time.time())
-        yield pending(asyncio.run(_waiting(url)), limits)
-        yield from remembered(asyncio.run(_memories(url)))
-        yield from tracked(asyncio.run(_tracked(url)))
-        damages = asyncio.run(_damages(url))
-    except StoreError as error:
-        yield Finding("store", "fail", str(error))
-        return
-    yield from integrity(health, damages)
-
-
-async def _stored_time(url: str) -> float:
-    async with open_reads(url) as reads:
-        return await reads.stored_time()
-
-
-async def _waiting(url: str) -> Mapping[str, int]:
-    async with open_reads(url) as reads:
-        return (await reads.stats()).pending
-
-
-async def _memories(url: str) -> Mapping[str, int]:
-    async with open_reads(url) as reads:
-        return await reads.memories()
-
-
-async def _tracked(url: str) -> Mapping[str, int]:
-    async with open_reads(url) as reads:
-        return await reads.remembered()
-
-
-async def _damages(url: str) -> Sequence[str]:
-    async with open_reads(url) as reads:
-        return await terminal.watched("checking the store", reads.check(), lambda: reads.progress)
-
-
-def _logins(config: Config, url: str, health: Health) -> Iterator[Finding]:
-    """How the login of each destination is that keeps one."""
-    wanting = [each for each in config.destinations.values() if each.oauth is not None and each.oauth.is_kept]
-    if not wanting:
-        return
-    from gateway.cli import logins
-
-    kept: Sequence[Login] = ()
-    if health.state not in ("missing", "empty", "emptied"):
+    else:
         try:
-            kept = asyncio.run(_kept_logins(url))
-        except StoreError:
-            # The check of the store says so.
+            with reading(url) as (reads, runner):
+                yield clock(runner.run(reads.stored_time()), time.time())
+                yield pending(runner.run(reads.stats()).pending, limits)
+                yield from remembered(runner.run(reads.memories()))
+                yield from tracked(runner.run(reads.remembered()))
+                kept = runner.run(reads.logins()) if wanting else ()
+                damages = runner.run(terminal.watched("checking the store", reads.check(), lambda: reads.progress))
+        except StoreError as error:
+            yield Finding("store", "fail", str(error))
             return
-    yield from (Finding(*each) for each in logins.findings(wanting, kept))
+        yield from integrity(health, damages)
+    if wanting:
+        from gateway.cli import logins
 
-
-async def _kept_logins(url: str) -> Sequence[Login]:
-    async with open_reads(url) as reads:
-        return await reads.logins()
+        yield from (Finding(*each) for each in logins.findings(wanting, kept))
 
 
 def missing(health: Health, folder: Path) -> Finding:

@@ -28,6 +28,18 @@ T = TypeVar("T")
 PAGE: Final = 200
 
 
+@contextmanager
+def reading(url: str) -> Iterator[tuple[Reads, asyncio.Runner]]:
+    """A store that is opened once, to read, and what runs every question to it. Raises StoreError."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        reads = runner.run(stack.enter_async_context(open_reads(url)))
+        try:
+            yield reads, runner
+        finally:
+            runner.run(stack.aclose())
+
+
 class NotFound(GatewayError):
     """The store has no such event or delivery."""
 
@@ -42,13 +54,8 @@ class Offline:
     @contextmanager
     def opened(cls, url: str, load: "Callable[[], Config]", *, has_file: bool) -> Iterator["Offline"]:
         """Open the store to read; ``load`` loads the file, if there is one, when an answer needs it. Raises StoreError."""
-        with asyncio.Runner() as runner:
-            stack = AsyncExitStack()
-            reads = runner.run(stack.enter_async_context(open_reads(url)))
-            try:
-                yield cls(reads, load, runner, has_file=has_file)
-            finally:
-                runner.run(stack.aclose())
+        with reading(url) as (reads, runner):
+            yield cls(reads, load, runner, has_file=has_file)
 
     @cached_property
     def _config(self) -> "Config":
@@ -88,15 +95,17 @@ class Offline:
 
     def last_events(self, most: int, *, source: str = "", type: str = "") -> tuple[Sequence[Event], int]:
         """The newest events with their bodies, oldest first, and how many of them have no intact body any more."""
-        query = EventQuery(source=source, type=type, limit=min(most, PAGE))
-        ids = list[str]()
-        while len(ids) < most:
+        query = EventQuery(source=source, type=type, limit=min(most + 1, PAGE))
+        rows = list[EventRow]()
+        while len(rows) <= most:
             page = self._got(self._reads.events(query))
-            ids += [each.id for each in page.rows]
+            rows += page.rows
             if not page.next:
                 break
             query = replace(query, before=page.next)
-        wanted, query = set(ids[:most]), replace(query, before="")
+        wanted = {each.id for each in rows[:most]}
+        # Not beyond them: what has no intact body would be looked for in the whole store.
+        query = replace(query, before="", after=rows[most].position if len(rows) > most else "")
         found = list[Event]()
         while len(found) < len(wanted):
             bodies = self._got(self._reads.candidates(query))

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
@@ -35,7 +36,7 @@ KEPT: Final = 1000
 LINES: Final = 60
 #: Differences kept of each event.
 DIFFERENCES: Final = 20
-#: Of the time that comparing took, how much is left to others before the next event.
+#: After each event it rests for this many times as long as comparing it took.
 REST: Final = 4.0
 
 #: The name of the shadow that ``shadow: true`` makes.
@@ -43,7 +44,7 @@ ROUTES: Final = "shadow: true"
 
 
 class Shadow(Struct, frozen=True, kw_only=True):
-    """What somebody else's configuration would do; ``name`` is that of its file, or ROUTES."""
+    """Another configuration that events are compared with; ``name`` is that of its file, or ROUTES."""
 
     name: str
     config: Config
@@ -58,7 +59,7 @@ class ShadowFile(Struct, frozen=True, kw_only=True):
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """An event that a shadow treats in another way."""
+    """An event for which a shadow would send something else."""
 
     shadow: str
     comparison: Comparison
@@ -94,8 +95,8 @@ class Shadows:
         found = [] if routes is None else [Shadow(name=ROUTES, config=routes)]
         return found if file is None else [*found, Shadow(name=file.name, config=file.config)]
 
-    def document(self) -> Mapping[str, Any]:
-        """The numbers since the start, and the events that differ, newest first."""
+    def document(self, most: int = KEPT) -> Mapping[str, Any]:
+        """The numbers since the start, and at most ``most`` of the events kept, newest first."""
         return {
             "shadows": [each.name for each in self.current],
             "problem": self.problem,
@@ -107,7 +108,8 @@ class Shadows:
                 {"shadow": shadow, "kind": kind, "route": route, "destination": destination, "count": number}
                 for (shadow, kind, route, destination), number in self._counts.most_common(100)
             ],
-            "results": [each.document() for each in reversed(self._found)],
+            "kept": len(self._found),
+            "results": [each.document() for each in islice(reversed(self._found), most)],
         }
 
     async def step(self) -> None:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import msgspec
 from litestar import get, post
 from litestar.openapi import ResponseSpec
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 
-from gateway.operate import figures, views
+from gateway.operate import figures, selection, views
+from gateway.operate.shadows import KEPT
 from gateway.web.context import Context
 
 
@@ -50,7 +51,9 @@ def handlers(context: Context, refusals: Mapping[int, ResponseSpec]) -> list[Any
         return {"changed": await changed}
 
     @reading("/api/shadow", summary="Show what a shadow would have sent instead, newest first")
-    async def shadow() -> dict[str, Any]:
-        return dict(context.shadows.document())
+    async def shadow(
+        limit: Annotated[int, QueryParameter(description=f"Maximum number of events, 1 to {KEPT}.")] = KEPT,
+    ) -> dict[str, Any]:
+        return dict(context.shadows.document(selection.page(limit)))
 
     return [stats, config, list_replicas, reload, shadow]

@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from gateway.cli import doctor
+from gateway.cli import doctor, offline
 from gateway.egress import Door, Egress
 from gateway.errors import NotLoggedIn
 from gateway.oauth.tokens import Tokens
-from gateway.store import health_of, open_store
+from gateway.store import health_of, open_reads, open_store
+from gateway.store.nouns import Limits
 from tests.cli.command import run
 from tests.oauth.given import ENVIRON, SECRET_KEY, to_crm, world
 from tests.oauth_server import AuthorizationServer
@@ -20,7 +21,8 @@ DOOR = Door()
 
 
 def findings(config, store):
-    return list(doctor._logins(config, store, health_of(store)))
+    found = doctor._store(store, health_of(store), Limits(), list(config.destinations.values()))
+    return [each for each in found if each.check == "login"]
 
 
 def after(store_url, oauth, *steps):
@@ -79,6 +81,23 @@ def test_doctor_says_how_each_login_is(tmp_path):
         assert "no longer accepted (invalid_grant" in ended.said
         said = "".join(map(str, (none, fine, locked, ended)))
         assert not any(token in said for token in (*server.access, *server.refresh))
+
+
+def test_doctor_opens_the_store_once_whatever_it_looks_at(tmp_path, monkeypatch):
+    opened = []
+
+    def counted(url):
+        opened.append(url)
+        return open_reads(url)
+
+    monkeypatch.setattr(offline, "open_reads", counted)
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    with AuthorizationServer() as server, Sink() as sink:
+        config = world(tmp_path, to_crm(sink, server, "refresh_token", refresh_token="first-token-of-all")).config
+        after(url, config.destinations["crm"].oauth)
+        found = doctor._store(url, health_of(url), Limits(), list(config.destinations.values()))
+        assert {"clock", "pending", "store", "login"} <= {each.check for each in found if each.verdict == "ok"}
+    assert opened == [url]
 
 
 def test_a_refresh_token_in_the_file_is_a_login_before_its_first_use(tmp_path):

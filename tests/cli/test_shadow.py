@@ -1,13 +1,20 @@
 """``gateway diff`` and ``gateway shadow``: what another file would send, for stored events and for those that come in."""
 
+import asyncio
 import json
 from functools import partial
+from types import SimpleNamespace
 
+import apsw
 import pytest
 
+from gateway.cli import offline
+from gateway.cli.offline import Offline
+from gateway.store.sqlite.reads import SQLiteReads
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
 from tests.cli.command import run
 from tests.sink import Sink, answer
+from tests.world import World, numbered
 
 ROUTES = """
 version: 1
@@ -153,3 +160,43 @@ def test_a_shadow_file_with_problems_ends_the_start(tmp_path, sink):
     done = run("serve", "--shadow", "new.yaml", cwd=tmp_path)
     assert done.returncode == 1
     assert 'unknown key "routs"' in done.stderr
+
+
+def test_an_event_without_its_body_does_not_make_diff_read_the_whole_store(tmp_path, monkeypatch):
+    read = []
+
+    async def counted(reads, query):
+        page = await SQLiteReads.candidates(reads, query)
+        read.extend(each.event.id for each in page.rows)
+        return page
+
+    monkeypatch.setattr(offline, "PAGE", 4)
+    ids = asyncio.run(received(tmp_path, 40))
+    db = apsw.Connection(f"{tmp_path}/gateway.db")
+    db.execute("UPDATE event SET body = x'', body_is = 'removed' WHERE id = ?", (ids[-2],))
+    db.close()
+    with Offline.opened(f"sqlite:///{tmp_path}/gateway.db", lambda: None, has_file=True) as store:
+        kept = store._reads
+        monkeypatch.setattr(store, "_reads", SimpleNamespace(events=kept.events, candidates=partial(counted, kept)))
+        for most in (1, 3, 4, 6):
+            read.clear()
+            events, gone = store.last_events(most)
+            wanted = [each for each in ids[-most:] if each != ids[-2]]
+            assert ([each.id for each in events], gone) == (wanted, most - len(wanted))
+            assert sorted(read) == sorted(wanted)
+
+
+async def received(folder, count):
+    async with World(folder, "destinations: {}\nroutes: [{name: all, to: []}]\n") as world:
+        return [(await world.receive(numbered(number))).event_id for number in range(count)]
+
+
+def test_diff_reads_both_files_with_the_variables_of_the_one_in_force(tmp_path):
+    asyncio.run(received(tmp_path, 3))
+    text = ROUTES.format(url="http://127.0.0.1:1").replace("a-long-hidden-token", '"${CRM_TOKEN}"')
+    for folder, token in ((tmp_path, "token-of-one-folder"), (tmp_path / "next", "token-of-another")):
+        folder.mkdir(exist_ok=True)
+        (folder / "routes.yaml").write_text(text)
+        (folder / ".env").write_text(f"CRM_TOKEN={token}\n")
+    same = run("diff", "next/routes.yaml", "--store", "sqlite:///gateway.db", "--json", cwd=tmp_path)
+    assert (same.returncode, json.loads(same.stdout)["same"]) == (0, 3), same.stderr

@@ -109,6 +109,78 @@ def test_each_request_that_differs_is_named_with_the_lines_that_do(tmp_path, new
     assert "hidden-token" not in json.dumps(found.document())
 
 
+FAILING = {
+    "a content": "body: {id: '{{ attrs.nowhere }}'}",
+    "choose": "choose: [{if: attrs.nowhere, body: {}}]",
+    "a look-up": "fetch: {person: {from: crm, path: '/{{ attrs.nowhere }}'}}\n    body: {}",
+}
+FILE = HEAD + "routes:\n  - name: to-crm\n    match: contact.*\n    to: crm\n    {what}\n"
+
+
+def written(what):
+    return FILE.replace("{what}", what)
+
+
+@pytest.mark.parametrize("what", FAILING.values(), ids=FAILING)
+def test_what_fails_in_both_files_for_one_reason_is_the_same_wherever_it_is_written(tmp_path, what):
+    found, kinds = differing(tmp_path, written(what), "# a line above it\n" + written(what))
+    assert (kinds, found.same) == ([], 1)
+    found, kinds = differing(tmp_path, written(what), written(what.replace("nowhere", "elsewhere")))
+    assert kinds == ([] if what.startswith("choose") else [("changed", "to-crm", "crm")])
+
+
+PERSON = "fetch: {person: {from: crm, path: /search, query: {term: '{{ attrs.email }}'}}}\n    "
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        pytest.param(
+            "body: {a: 1}",
+            "choose: [{if: attrs.type == 'customer', body: {a: 1}}]",
+            ["+ discarded: no element of choose holds (new.yaml:"],
+            id="it is discarded from now on",
+        ),
+        pytest.param(
+            "choose: [{if: attrs.type == 'customer', body: {a: 1}}]",
+            "body: {a: 1}",
+            ["- discarded: no element of choose holds (routes.yaml:", "+ POST https://crm.example/api"],
+            id="it is no longer discarded",
+        ),
+        pytest.param(
+            "body: {a: 1}",
+            PERSON + "body: {a: 1}",
+            ["+ fetch person: GET https://crm.example/api/search?term="],
+            id="it looks something up first",
+        ),
+        pytest.param(
+            PERSON + "body: {a: 1}",
+            PERSON.replace("/search", "/find") + "body: {a: 1}",
+            ["- fetch person: GET https://crm.example/api/search", "+ fetch person: GET https://crm.example/api/find"],
+            id="it looks elsewhere",
+        ),
+        pytest.param(
+            PERSON + "body: {a: 1}",
+            PERSON + "body: {a: '{{ person.id }}'}",
+            ["+ not shown: it depends on what person finds"],
+            id="what is sent depends on what is found",
+        ),
+    ],
+)
+def test_what_is_discarded_and_what_is_looked_up_are_compared_too(tmp_path, old, new, lines):
+    found, kinds = differing(tmp_path, written(old), written(new))
+    assert kinds == [("changed", "to-crm", "crm")]
+    text = "\n".join(found.differences[0].lines)
+    assert [each for each in lines if each not in text] == []
+    assert "john" not in json.dumps(found.document())
+    assert "hidden-token" not in json.dumps(found.document())
+
+
+def test_a_discard_and_a_look_up_that_are_the_same_in_both_files_are_no_difference(tmp_path):
+    for what in ("choose: [{if: attrs.type == 'customer', body: {a: 1}}]", PERSON + "body: {a: 1}"):
+        assert differing(tmp_path, written(what), written(what))[1] == []
+
+
 def test_what_the_source_redacts_is_in_no_difference(tmp_path):
     body = BODY.replace(b'"firstname":"John"', b'"firstname":"secret-mail@example.com"')
     new = ROUTES.replace("'{{ attrs.id }}'", "'{{ attrs.id }}', mail: '{{ attrs.email }}'")
@@ -145,7 +217,7 @@ def test_a_body_of_very_many_lines_is_not_compared_line_by_line(tmp_path):
 def test_any_body_is_compared_or_says_why_not(tmp_path_factory, body):
     folder = tmp_path_factory.mktemp("any")
     found, _ = differing(folder, ROUTES, ROUTES.replace("id: ", "key: "), event(body))
-    assert found.why_not or found.differences
+    assert bool(found.why_not) != bool(found.differences or found.same)
     json.dumps(found.document())
 
 

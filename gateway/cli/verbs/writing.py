@@ -141,10 +141,10 @@ def diff(**given: Any) -> None:
 
     Plays the newest stored events through both files and compares the requests one by one, bodies too. Nothing is sent,
     stored or looked up, and `once` counts as not fired. It reads the store, even while the gateway runs. Exits with 1 if
-    a request differs. Unset variables get made-up values.
+    a request differs. Both files get the variables of the one in force; unset ones get made-up values.
     """
-    from gateway.cli import shadow as shadows
+    from gateway.cli import diff as diffs
     from gateway.cli.place import Place
 
     place = Place(url="", store=given.pop("store"), config=given.pop("config"))
-    sys.exit(shadows.diff(place, **given))
+    sys.exit(diffs.diff(place, **given))
