@@ -18,8 +18,6 @@ Shell = Mapping[str, Any]
 View = Mapping[str, Any]
 
 _FOLDER: Final = resources.files(__name__)
-#: Events on the page of shadows.
-MOST_SHADOWED: Final = 100
 #: Destinations that have a card on the live page.
 MOST_CARDS: Final = 8
 
@@ -153,7 +151,7 @@ def refused_page(
 
 def shadow_page(shell: Shell, found: View) -> bytes:
     """What a shadow would have sent instead; ``found`` is what ``/api/shadow`` returns."""
-    return page("shadow.html", shell=shell, found=found, shown=found["results"][:MOST_SHADOWED])
+    return page("shadow.html", shell=shell, found=found)
 
 
 def routes_page(shell: Shell, map: View) -> bytes:

@@ -34,6 +34,8 @@ from gateway.wording import iso_time
 _encode: Final = msgspec.json.Encoder().encode
 #: Rows of a page of events, refused requests shown among them, and rows of a group of dead deliveries.
 EVENTS, REFUSED, DEAD = 50, 20, 25
+#: Events shown that a shadow treats differently.
+SHADOWED: Final = 100
 #: Replays and discards shown on the page of dead letters.
 TASKS: Final = 8
 #: Bytes of a login, which comes from someone who is not known yet.
@@ -159,7 +161,7 @@ def _looking(context: Context) -> list[Any]:
     @get("/shadow")
     async def shadow(request: Request[Any, Any, Any]) -> Page:
         shell = shell_of(context, request, "shadow")
-        return page_of(await asyncio.to_thread(console.shadow_page, shell, context.shadows.document()))
+        return page_of(await asyncio.to_thread(console.shadow_page, shell, context.shadows.document(SHADOWED)))
 
     return [live, event, destinations, dead, activity, shadow]
 

@@ -311,7 +311,7 @@ def a_shadow() -> dict[str, Any]:
     event = {"event_id": "evt_1", "source": "xobito", "type": "contact.created", "received_at": NOW, "same": 1}
     return {
         "shadows": ["shadow: true", "new.yaml"], "problem": "new.yaml:3:1: unknown key", "since": NOW, "compared": 1204,
-        "same": 1200, "skipped": 17, "counts": [],
+        "same": 1200, "skipped": 17, "counts": [], "kept": 1002,
         "results": [
             {"shadow": "new.yaml", **event, "differences": [difference], "why_not": ""},
             {"shadow": "new.yaml", **event, "differences": [], "why_not": "the stored body cannot be read"},

@@ -1,4 +1,4 @@
-"""Shadows: what a route or a file would have sent for the events that come in, while nothing of it is sent."""
+"""Shadows: what a route or a file would have sent for the events that come in, while none of it is sent."""
 
 import asyncio
 
@@ -8,6 +8,7 @@ from gateway.config import load
 from gateway.errors import ConfigError
 from gateway.operate import shadows
 from gateway.operate.shadows import KEPT, ROUTES, ShadowFile, Shadows
+from gateway.web import pages
 from tests.sink import Sink, answer
 from tests.web.desk import HOST, Desk
 from tests.world import BODY, HEAD, World, numbered, story
@@ -133,6 +134,48 @@ async def test_the_console_and_the_api_show_it(tmp_path):
             assert (status, document["shadows"], len(document["results"])) == (200, [ROUTES], 1)
             page = (await desk.client.get("/shadow", headers=HTML)).text
             assert "tried" in page
-            assert "<b>" not in page.partition("<main")[2].partition("Nothing of it is sent")[2]
+            assert "<b>" not in page.partition("<main")[2].partition("None of it is sent")[2]
             assert 'href="/shadow"' in (await desk.client.get("/routes", headers=HTML)).text
             assert (await desk.client.get("/routes/tried", headers=HTML)).status_code == 200
+
+
+@story
+async def test_an_event_counts_once_however_many_shadows_it_is_compared_with(tmp_path):
+    with Sink(answer(200)) as sink:
+        async with World(tmp_path, file(sink, TRIED)) as world:
+            new = tmp_path / "new.yaml"
+            new.write_text(HEAD + file(sink))
+            read = lambda: load(new, environ={})  # noqa: E731
+            found = Shadows(world.gateway, ShadowFile(name="new.yaml", config=read(), read=read))
+            await found.look(found.current)
+            await world.receive()
+            document = await looked(found)
+            # The file sends what the one in force sends; only the route is a difference.
+            assert (document["compared"], document["same"]) == (1, 0)
+            assert [(each["shadow"], each["route"]) for each in document["counts"]] == [(ROUTES, "tried")]
+            # Without the route both are the same, which is one event again.
+            world.reload(file(sink))
+            await found._reread()
+            await world.receive(numbered(9))
+            document = await looked(found)
+            assert (document["compared"], document["same"]) == (2, 1)
+
+
+@story
+async def test_only_the_newest_results_are_shown_and_the_others_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "SHADOWED", 2)
+    with Sink(answer(200)) as sink:
+        async with Desk(tmp_path, file(sink, TRIED)) as desk:
+            await desk.shadows.look(desk.shadows.current)
+            ids = [(await desk.receive(numbered(number))).event_id for number in range(5)]
+            await desk.shadows.look(desk.shadows.current)
+            page = (await desk.client.get("/shadow", headers=HTML)).text
+            assert [each for each in ids if f"/events/{each}" in page] == ids[-2:]
+            assert "and 3 more" in page
+            _, document = await desk.ask("/api/shadow?limit=3")
+            assert [each["event_id"] for each in document["results"]] == ids[:1:-1]
+            assert (document["kept"], document["compared"]) == (5, 5)
+            assert len((await desk.ask("/api/shadow"))[1]["results"]) == 5
+            for limit in (0, 1001):
+                status, refused = await desk.ask(f"/api/shadow?limit={limit}")
+                assert (status, f"limit: {limit}" in refused["error"]) == (400, True)
