@@ -193,9 +193,8 @@ class Lifecycle(Struct, kw_only=True):
         await self._tell_figures_now(otlp, scrape)
 
     async def _tell_figures_now(self, otlp: "Otlp", scrape: Scrape) -> None:
-        figures = await scrape.figures()
         if otlp.figures is not None:
-            otlp.figures.put(figures)
+            otlp.figures.put(await scrape.figures())
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it beside everything else; it is cancelled at the end."""

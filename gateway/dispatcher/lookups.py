@@ -21,6 +21,7 @@ from gateway.destinations.gates import Learned
 from gateway.dispatcher.kept import KeptAnswers, key_of
 from gateway.dispatcher.lines import Lines
 from gateway.errors import AddressBlocked, BuildError, EgressError, NoToken, Poisonous, TooOld, Unparsable
+from gateway.event import traces
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
 from gateway.machine.memory import Held
@@ -162,6 +163,7 @@ class Lookups:
             self._found(trip, fetch, destination, kept, cached=True)
             return None
         await self._turn(trip, fetch.destination)
+        request = traces.traced(request, trip.event)
         began = gateway.monotonic()
         try:
             asked = await self._asked(trip, fetch, destination, request)
@@ -174,11 +176,20 @@ class Lookups:
             self._usual_s[fetch.destination] = before + _WEIGHT * (took_s - before)
         if isinstance(asked, Failed):
             trip.made.append(_lookup(fetch, asked.reply, took_s))
+            self._trace(trip, request, asked.verdict.reason)
             return asked
         if fetch.cache_s:
             self._answers.keep(fetch.destination, key, asked.reply, for_s=fetch.cache_s, asked_at=began)
         self._found(trip, fetch, destination, asked.reply, took_s=took_s)
+        self._trace(trip, request)
         return None
+
+    def _trace(self, trip: Trip, request: OutboundRequest, reason: str = "") -> None:
+        """Tell of the look-up just made; ``reason``: why it failed."""
+        if self._gateway.spans is not None:
+            made = trip.made[-1]
+            hidden = trip.config.hiding(trip.event, made.destination).text(reason)
+            self._gateway.spans.looked_up(trip.delivery, trip.event, made, request, hidden or None)
 
     def _found(
         self,

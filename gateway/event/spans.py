@@ -1,7 +1,7 @@
-"""The steps of an event's way as spans of its trace: received, stored, and each attempt to deliver it.
+"""The steps of an event's way as spans of its trace: received, stored, each look-up, and each attempt to deliver it.
 
-The sender's span is the parent of ``receive``, and that of ``store`` and of every attempt, however late. Its id is made
-from what is stored with the event, so that whoever makes an attempt knows it.
+The sender's span is the parent of ``receive``, and that of ``store`` and of every look-up and attempt, however late. Its
+id is made from what is stored with the event, so that whoever makes an attempt knows it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway import telemetry
 from gateway.event import traces
 from gateway.event.traces import Trace
-from gateway.model import Attempt, Delivery, Event, HttpRequest, OutboundRequest
+from gateway.model import Attempt, Delivery, Event, HttpRequest, Lookup, OutboundRequest
 
 # Ids are not secrets.
 _noise: Final = Random().getrandbits  # noqa: S311
@@ -56,31 +56,47 @@ class Spans(Struct, frozen=True, kw_only=True):
             return
         attributes: dict[str, str | int | float] = {
             **_about(event),
-            "gateway.delivery.id": delivery.id,
-            "gateway.route": delivery.route,
-            "gateway.destination": delivery.destination,
+            **_of(delivery, delivery.destination),
+            **_answered(request, attempt.status),
             "gateway.attempt": attempt.number,
             "gateway.outcome": attempt.outcome,
             "gateway.reason": word,
         }
-        span_id = None
-        if isinstance(request, HttpRequest):
-            attributes["http.request.method"] = request.method
-            onward = traces.of(dict(request.headers))
-            span_id = int(onward.parent_id, 16) if onward and onward.trace_id == trace.trace_id else None
-        if attempt.status is not None:
-            attributes["http.response.status_code"] = attempt.status
         failed = attempt.outcome in {"retry", "dead"}
         self._put(
             trace,
             name=f"attempt {delivery.destination}",
             kind="CLIENT",
-            span_id=span_id or _noise(64) or 1,
+            span_id=_named_in(request, trace) or _noise(64) or 1,
             parent_id=receive_id(trace, event.received_at),
             began=attempt.started_at,
             ended=attempt.started_at + attempt.duration_s,
             attributes=attributes,
             error=attempt.reason if failed else None,
+        )
+
+    def looked_up(
+        self, delivery: Delivery, event: Event, lookup: Lookup, request: OutboundRequest, error: str | None
+    ) -> None:
+        """A look-up was answered just now, or failed: its span is the one that its request names as its parent."""
+        trace, now = traces.of(event.headers), self.clock()
+        if trace is None:
+            return
+        self._put(
+            trace,
+            name=f"fetch {lookup.destination}",
+            kind="CLIENT",
+            span_id=_named_in(request, trace) or _noise(64) or 1,
+            parent_id=receive_id(trace, event.received_at),
+            began=now - lookup.duration_s,
+            ended=now,
+            attributes={
+                **_about(event),
+                **_of(delivery, lookup.destination),
+                **_answered(request, lookup.status),
+                "gateway.fetch": lookup.name,
+            },
+            error=error,
         )
 
     def _appended(self, events: Sequence[Event], asked: float, appending: "asyncio.Future[Sequence[K]]") -> None:
@@ -157,6 +173,24 @@ def receive_id(trace: Trace, received_at: float) -> int:
         return int(trace.parent_id, 16)
     made_of = f"{trace.trace_id}{trace.parent_id}{received_at!r}".encode()
     return int.from_bytes(hashlib.blake2b(made_of, digest_size=8).digest()) or 1
+
+
+def _named_in(request: OutboundRequest | None, trace: Trace) -> int | None:
+    """The span that a request names as the parent of what its destination records; None: it names none of this trace."""
+    onward = traces.of(dict(request.headers)) if isinstance(request, HttpRequest) else None
+    return int(onward.parent_id, 16) if onward and onward.trace_id == trace.trace_id else None
+
+
+def _of(delivery: Delivery, asked: str) -> dict[str, str]:
+    """The delivery for which a destination is asked."""
+    return {"gateway.delivery.id": delivery.id, "gateway.route": delivery.route, "gateway.destination": asked}
+
+
+def _answered(request: OutboundRequest | None, status: int | None) -> dict[str, str | int]:
+    return {
+        **({"http.request.method": request.method} if isinstance(request, HttpRequest) else {}),
+        **({} if status is None else {"http.response.status_code": status}),
+    }
 
 
 def _about(event: Event) -> dict[str, str]:

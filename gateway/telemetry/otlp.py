@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from gateway import telemetry
-from gateway.telemetry.figures import points
+from gateway.telemetry.figures import Points, points
 from gateway.telemetry.pump import BATCH, GATHER_S, MOST, Pump, Signal
 from gateway.telemetry.spans import Span
 from gateway.telemetry.sums import Figures
@@ -77,11 +77,12 @@ def begin(environ: Mapping[str, str], *, version: str, instance: str, with_metri
         return _begun(environ, wanted, _Sender(version, instance))
     except ImportError:
         telemetry.log(
-            "otlp.off", reason=f"{_ENDPOINT} is set but the packages are not installed: install hookkeeper[otel]"
+            "otlp.off",
+            reason="an OTLP endpoint is set, but OpenTelemetry's packages are not installed: install hookkeeper[otel]",
         )
     except Exception as error:  # noqa: BLE001  a variable that the packages do not understand
         telemetry.log(
-            "otlp.off", reason=f"OpenTelemetry could not be set up, check the OTEL_ variables: {_said(str(error))}"
+            "otlp.off", reason=f"OpenTelemetry could not be set up: {_said(str(error))}; check the OTEL_ variables"
         )
     return None
 
@@ -99,7 +100,7 @@ def _begun(environ: Mapping[str, str], wanted: Collection[Signal], sender: "_Sen
             gather_s=_number(environ, "OTEL_BSP_SCHEDULE_DELAY", GATHER_S * 1000) / 1000,
         )
     if "metrics" in wanted:
-        # They are totals: the latest tells everything.
+        # They are totals: the latest replaces any that waits.
         figures = Pump("metrics", _figure_sender(said, sender), most=1, batch=1)
     return Otlp(spans, figures, _number(environ, "OTEL_METRIC_EXPORT_INTERVAL", METRICS_S * 1000) / 1000)
 
@@ -280,21 +281,25 @@ def _figure_sender(said: _LastWords, sender: _Sender) -> Callable[[Sequence[Sequ
     began = time.time_ns()
     total = sdk.AggregationTemporality.CUMULATIVE
 
-    def data(figures: Figures, now: int) -> Any:
-        if figures.type == "histogram":
+    def metric(figures: Figures, now: int) -> Any:
+        made = points(figures)
+        return sdk.Metric(made.name, figures.about, "", data(figures.type, made, now))
+
+    def data(type: str, made: Points, now: int) -> Any:
+        if type == "histogram":
             spreads = [
                 sdk.HistogramDataPoint(
                     dict(each.labels), began, now, sum(each.counts), each.sum, each.counts, each.bounds, None, None
                 )
-                for each in points(figures).spreads
+                for each in made.spreads
             ]
             return sdk.Histogram(spreads, total)
-        numbers = [sdk.NumberDataPoint(dict(labels), began, now, value) for labels, value in points(figures).numbers]
-        return sdk.Sum(numbers, total, is_monotonic=True) if figures.type == "counter" else sdk.Gauge(numbers)
+        numbers = [sdk.NumberDataPoint(dict(labels), began, now, value) for labels, value in made.numbers]
+        return sdk.Sum(numbers, total, is_monotonic=True) if type == "counter" else sdk.Gauge(numbers)
 
     def send(taken: Sequence[Sequence[Figures]]) -> str:
         now = time.time_ns()
-        metrics = [sdk.Metric(points(each).name, each.about, "", data(each, now)) for each in taken[-1] if each.samples]
+        metrics = [metric(each, now) for each in taken[-1] if each.samples]
         of_scope = sdk.ScopeMetrics(scope, metrics, "")
         everything = sdk.MetricsData([sdk.ResourceMetrics(resource, [of_scope], "")])
         return said.after(exporter.export(everything) is sdk.MetricExportResult.SUCCESS)

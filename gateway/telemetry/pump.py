@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Generic, Literal, TypeVar
 
 from gateway import telemetry
@@ -44,10 +45,15 @@ class Pump(Generic[T]):
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Queue it; with too many waiting it is dropped and counted."""
-        if len(self._waiting) >= self._most or self._ends_at is not None:
+        """Queue it; with too many waiting the oldest is dropped and counted."""
+        if self._ends_at is not None:
             self._dropped.inc()
             return
+        if len(self._waiting) >= self._most:
+            # Its thread may just have taken it.
+            with suppress(IndexError):
+                self._waiting.popleft()
+                self._dropped.inc()
         self._waiting.append(item)
         if len(self._waiting) == self._batch:
             self._wake.set()
@@ -68,11 +74,19 @@ class Pump(Generic[T]):
             self._send_waiting()
 
     def _send_waiting(self) -> None:
-        while self._waiting and (self._ends_at is None or time.monotonic() < self._ends_at):
-            self._send_batch([self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch))])
+        while (self._ends_at is None or time.monotonic() < self._ends_at) and (batch := self._taken()):
+            self._send_batch(batch)
             if len(self._waiting) < self._batch and self._ends_at is None:
                 # They wait for others.
                 return
+
+    def _taken(self) -> Sequence[T]:
+        """The oldest that wait, at most a batch of them."""
+        batch = list[T]()
+        with suppress(IndexError):
+            while len(batch) < self._batch:
+                batch.append(self._waiting.popleft())
+        return batch
 
     def _send_batch(self, batch: Sequence[T]) -> None:
         try:

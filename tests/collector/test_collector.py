@@ -279,3 +279,28 @@ def test_headers_of_the_environment_go_to_the_collector_and_nowhere_else(tmp_pat
         assert "api-key" not in sink.requests[0].headers
         eventually(lambda: spans(collector), "a span came")
         assert {each.service for each in spans(collector)} == {"hooks"}
+
+
+LOOKING = """
+routes:
+  - name: to-crm
+    match: contact.created
+    to: crm
+    fetch: {{person: {{from: crm, path: /search, query: {{id: "{{{{ attrs.id }}}}"}}}}}}
+    body: {{id: "{{{{ attrs.id }}}}"}}
+"""
+
+
+def test_a_look_up_is_a_span_below_the_one_that_received_the_event(tmp_path):
+    with Sink(answer(200, b"{}")) as sink, Sink(answer(200)) as collector:
+        text = routes(sink).partition("routes:")[0] + LOOKING.format()
+        with GatewayProcess(tmp_path, text, command=COMMAND, environ=environ(collector)) as gateway:
+            gateway.settled(post(gateway))
+            eventually(lambda: len(spans(collector)) == 4, "four spans came")
+        [received], [looked], [tried] = (
+            named(spans(collector), each) for each in ("receive xobito", "fetch crm", "attempt crm")
+        )
+        assert (looked.parent, looked.kind, looked.trace) == (received.id, "CLIENT", TRACE)
+        assert received.began <= looked.began <= looked.ended <= tried.ended
+        asked = [each.headers["traceparent"] for each in sink.requests]
+        assert asked == [f"00-{TRACE}-{each.id}-01" for each in (looked, tried)]

@@ -1,9 +1,13 @@
 """Who does not ask for OpenTelemetry has none of it, and who asks in vain is told and has a gateway all the same."""
 
+import asyncio
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from gateway.cli.assembly import Lifecycle, nothing_more
+from gateway.telemetry.otlp import Otlp
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
 from tests.collector.collected import PYTHON, ROOT, environ, needs_extra
 from tests.collector.test_collector import routes
@@ -26,7 +30,7 @@ def test_without_the_packages_the_log_says_what_to_install_and_events_are_delive
             [off] = works(gateway)
         assert (
             off["reason"]
-            == "OTEL_EXPORTER_OTLP_ENDPOINT is set but the packages are not installed: install hookkeeper[otel]"
+            == "an OTLP endpoint is set, but OpenTelemetry's packages are not installed: install hookkeeper[otel]"
         )
         assert collector.requests == []
 
@@ -107,3 +111,18 @@ def test_a_gateway_that_is_not_asked_imports_nothing_of_it(tmp_path):
     # Litestar imports what it finds of OpenTelemetry's interface, which does nothing by itself.
     costly = ("opentelemetry.sdk", "opentelemetry.exporter", "requests", "gateway.telemetry.otlp")
     assert [each for each in imported if each.startswith(costly)] == []
+
+
+def test_where_no_metrics_are_wanted_none_are_taken_at_the_end():
+    asked = []
+
+    async def figures():
+        asked.append(True)
+        return ()
+
+    hooks = Lifecycle(
+        parts=SimpleNamespace(otlp=Otlp(spans=None, figures=None)), watching=None, say_ready=nothing_more,
+        scrape=SimpleNamespace(figures=figures),
+    )  # fmt: skip
+    asyncio.run(hooks._last_figures())
+    assert asked == []

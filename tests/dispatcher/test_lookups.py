@@ -7,7 +7,11 @@ import time
 import pytest
 
 from gateway.dispatcher import lookups
+from gateway.event.spans import Spans
 from gateway.model import DeliveryState
+from gateway.routing.questions import source_at
+from gateway.signatures import Request
+from gateway.telemetry import Span
 from tests.sink import Sink, answer, chunk_garbage, hang, huge, reset, together
 from tests.world import BODY, World, contact, numbered, story
 
@@ -573,3 +577,60 @@ async def test_neither_the_address_nor_a_reason_shows_what_is_redacted_or_a_secr
     assert "answered 422" in kept
     for secret in ("john@example.com", "john%40example.com", "a-secret-token"):
         assert secret not in kept
+
+
+# --- what a trace shows ---
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def traced(world: World, body: bytes = BODY) -> list[Span]:
+    """The spans of look-ups and attempts of one event that its sender traces."""
+    found: list[Span] = []
+    world.gateway.spans = Spans(put=found.append, clock=world.clock.wall)
+    source, _ = source_at(world.config, "/in/xobito")
+    signed = source.verifier.sign(Request(headers=[], body=body), 0, "").headers
+    headers = [(name.encode(), value.encode()) for name, value in signed]
+    headers += [(b"content-type", b"application/json"), (b"traceparent", PARENT.encode())]
+    await world.received(source, Request(headers=headers, body=body))
+    await world.turn()
+    return [each for each in found if each.kind == "CLIENT"]
+
+
+@story
+async def test_a_look_up_is_a_span_beside_the_attempt_that_its_request_names_as_the_parent(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm/search", answer(200, FOUND))
+        async with World(tmp_path, elsewhere(sink)) as world:
+            looked, tried = await traced(world)
+    assert (looked.name, tried.name) == ("fetch crm", "attempt chat")
+    assert looked.parent_id == tried.parent_id
+    parents = [int(each.headers["traceparent"].split("-")[2], 16) for each in sink.requests]
+    assert parents == [looked.span_id, tried.span_id]
+    assert looked.error is None
+    assert looked.attributes | {"gateway.event.id": "", "gateway.delivery.id": ""} == {
+        "gateway.event.id": "", "gateway.event.type": "contact.created", "gateway.source": "xobito",
+        "gateway.delivery.id": "", "gateway.route": "note", "gateway.destination": "crm", "gateway.fetch": "person",
+        "http.request.method": "GET", "http.response.status_code": 200,
+    }  # fmt: skip
+
+
+@story
+async def test_a_look_up_that_fails_is_a_span_with_its_reason_and_without_secrets(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm/search", answer(503, b"no a-secret-token"))
+        async with World(tmp_path, find_or_create(sink)) as world:
+            looked, tried = await traced(world)
+    assert (looked.name, looked.attributes["http.response.status_code"]) == ("fetch crm", 503)
+    assert looked.error == tried.error
+    assert "fetch person" in looked.error
+    assert "a-secret-token" not in looked.error
+
+
+@story
+async def test_what_is_found_in_memory_is_no_span_of_its_own(tmp_path):
+    with Sink(answer(200, FOUND)) as crm, Sink() as chat:
+        text = elsewhere(crm, cache=", cache: 10m").replace(f"{crm.url}/chat", chat.url)
+        async with World(tmp_path, text) as world:
+            assert [each.name for each in await traced(world)] == ["fetch crm", "attempt chat"]
+            assert [each.name for each in await traced(world, numbered(7))] == ["attempt chat"]

@@ -48,23 +48,25 @@ def test_one_that_is_alone_is_sent_after_a_while():
     pump.close(20)
 
 
-def test_what_does_not_fit_is_dropped_and_counted_while_a_batch_is_stuck(said):
-    before, stuck, goes_on = dropped(), threading.Event(), threading.Event()
+def test_of_what_does_not_fit_the_oldest_is_dropped_and_counted_while_a_batch_is_stuck(said):
+    before, sent, stuck, goes_on = dropped(), [], threading.Event(), threading.Event()
 
     def send(batch):
         stuck.set()
         goes_on.wait(20)
+        sent.extend(batch)
         return ""
 
     pump = Pump("traces", send, most=5, batch=1, gather_s=600)
     pump.put(0)
     stuck.wait(20)
-    for number in range(8):
+    for number in range(1, 9):
         pump.put(number)
     assert dropped() - before == 3
     goes_on.set()
     pump.close(20)
     assert dropped() - before == 3
+    assert sent == [0, 4, 5, 6, 7, 8]
 
 
 def test_the_end_waits_no_longer_than_it_may_and_says_what_was_left(said):
@@ -99,3 +101,22 @@ def test_a_failure_is_said_once_and_so_is_its_end(said):
         ("otlp.failed", {"signal": "traces", "reason": "it is away"}),
         ("otlp.recovered", {"signal": "traces", "dropped": 2}),
     ]
+
+
+def test_of_totals_the_latest_is_sent_after_a_batch_was_stuck(said):
+    sent, stuck, goes_on = [], threading.Event(), threading.Event()
+
+    def send(batch):
+        stuck.set()
+        goes_on.wait(20)
+        sent.extend(batch)
+        return ""
+
+    pump = Pump("traces", send, most=1, batch=1, gather_s=600)
+    pump.put(0)
+    stuck.wait(20)
+    for number in range(1, 4):
+        pump.put(number)
+    goes_on.set()
+    pump.close(20)
+    assert sent == [0, 3]
