@@ -5,6 +5,7 @@ is a request to the API or a run of a verb: an assistant can do what its token a
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,7 @@ class _Gateway(Struct, frozen=True, kw_only=True):
     token: str
 
     def look(self, path: str, **query: object) -> str:
-        return _shown(api.ask(self.url, path, query=query, token=self.token))
+        return _cut(_shown(api.ask(self.url, path, query=query, token=self.token)), _rest_of(path, query))
 
     def act(self, path: str, **body: object) -> str:
         """A change, recorded with who asked for it."""
@@ -113,18 +114,26 @@ class _Gateway(Struct, frozen=True, kw_only=True):
         except subprocess.TimeoutExpired:
             raise VerbFailed(f"gateway {words[0]} took longer than {VERB_S:g} s") from None
         if done.stdout:
-            return _cut(done.stdout.decode("utf-8", "replace"))
+            shown = done.stdout.decode("utf-8", "replace")
+            return _cut(shown, f"all of it is in a terminal: gateway {shlex.join([words[0], '--json', *words[1:]])}")
         raise VerbFailed(done.stderr.decode("utf-8", "replace").strip() or f"gateway {words[0]} said nothing")
 
 
 def _shown(answer: object) -> str:
-    return _cut(terminal.printed_json(answer, indent=-1))
+    return terminal.printed_json(answer, indent=-1)
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, rest: str) -> str:
+    """An answer of at most LONGEST characters; ``rest`` says how to see the others."""
     if len(text) <= LONGEST:
         return text
-    return f"{text[:LONGEST]}\n… cut: the answer has {len(text):,} characters; ask for fewer rows, or for one event"
+    return f"{text[:LONGEST]}\n… cut: these are {LONGEST:,} of {len(text):,} characters; {rest}"
+
+
+def _rest_of(path: str, query: Mapping[str, object]) -> str:
+    if "before" in query:
+        return "ask for fewer rows with limit, and for the next ones with before, which is `next` of this page"
+    return "ask for fewer rows with limit" if "limit" in query else f"all of it is in the API: GET {path}"
 
 
 # --- what reads ---
@@ -200,9 +209,9 @@ def _looking(gateway: _Gateway) -> Sequence[Callable[..., str]]:
         """Show the configuration in force, without secrets, and the problems of a newer one that was refused."""
         return gateway.look("/api/config")
 
-    def show_shadow() -> str:
-        """Show what shadow routes, or the file of `serve --shadow`, would have sent instead."""
-        return gateway.look("/api/shadow")
+    def show_shadow(limit: int = 20) -> str:
+        """Show what shadow routes, or the file of `serve --shadow`, would have sent instead, newest first."""
+        return gateway.look("/api/shadow", limit=min(limit, MOST_ROWS))
 
     def explain(event: str, source: str = "", changes: list[str] = []) -> str:  # noqa: B006  never changed
         """Show what routes.yaml on this machine makes of an event, and why: entries, clauses, requests. Nothing is sent.
@@ -230,35 +239,16 @@ def _looking(gateway: _Gateway) -> Sequence[Callable[..., str]]:
 
 
 def _acting(gateway: _Gateway) -> Sequence[Callable[..., str]]:
-    def move(verb: str, selection: Mapping[str, Any], *, reason: str, dry_run: bool) -> str:
-        asked = {name: value for name, value in selection.items() if value}
-        return gateway.act(f"/api/{verb}", **asked, reason=reason, dry_run=dry_run)
-
-    def replay(
-        reason: str,
-        ids: list[str] = [],  # noqa: B006  never changed
-        destination: str = "",
-        cause: str = "",
-        since: str = "",
-        until: str = "",
-        dry_run: bool = True,
-    ) -> str:
-        """Send dead deliveries again, chosen by ids or by what they have in common. First with dry_run, which only counts."""
-        selection = {"ids": ids, "destination": destination, "cause": cause, "since": since, "until": until}
-        return move("replay", selection, reason=reason, dry_run=dry_run)
-
-    def discard(
-        reason: str,
-        ids: list[str] = [],  # noqa: B006  never changed
-        destination: str = "",
-        cause: str = "",
-        since: str = "",
-        until: str = "",
-        dry_run: bool = True,
-    ) -> str:
-        """Discard dead deliveries for good: they can never be replayed. First with dry_run, which only counts."""
-        selection = {"ids": ids, "destination": destination, "cause": cause, "since": since, "until": until}
-        return move("discard", selection, reason=reason, dry_run=dry_run)
+    replay = _moving(
+        gateway,
+        "replay",
+        "Send dead deliveries again, chosen by ids or by what they have in common. First with dry_run, which only counts.",
+    )
+    discard = _moving(
+        gateway,
+        "discard",
+        "Discard dead deliveries for good: they can never be replayed. First with dry_run, which only counts.",
+    )
 
     def pause_destination(name: str, reason: str, for_s: float | None = None) -> str:
         """Pause a destination: its deliveries wait, nothing is lost. for_s: seconds; without it, until it is resumed."""
@@ -283,3 +273,23 @@ def _acting(gateway: _Gateway) -> Sequence[Callable[..., str]]:
     return [
         replay, discard, pause_destination, resume_destination, mute_destination, unmute_destination, reload,
     ]  # fmt: skip
+
+
+def _moving(gateway: _Gateway, verb: str, about: str) -> Callable[..., str]:
+    """A tool that replays or discards dead deliveries."""
+
+    def move(
+        reason: str,
+        ids: list[str] = [],  # noqa: B006  never changed
+        destination: str = "",
+        cause: str = "",
+        since: str = "",
+        until: str = "",
+        dry_run: bool = True,
+    ) -> str:
+        selection = {"ids": ids, "destination": destination, "cause": cause, "since": since, "until": until}
+        asked = {name: value for name, value in selection.items() if value}
+        return gateway.act(f"/api/{verb}", **asked, reason=reason, dry_run=dry_run)
+
+    move.__name__, move.__doc__ = verb, about
+    return move

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import api, assistant
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
 from tests.cli.command import run
 from tests.sink import Sink, answer
@@ -159,3 +160,26 @@ def test_without_the_extra_the_verb_says_what_to_install(tmp_path):
     done = run("mcp", cwd=tmp_path)
     assert done.returncode == 2
     assert "install hookkeeper[mcp]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "rest"),
+    [
+        ({"limit": 20, "before": ""}, "ask for fewer rows with limit, and for the next ones with before"),
+        ({"limit": 20}, "ask for fewer rows with limit"),
+        ({}, "all of it is in the API: GET /api/thing"),
+    ],
+)
+def test_an_answer_that_is_cut_says_how_to_see_the_rest(monkeypatch, asked, rest):
+    monkeypatch.setattr(assistant, "LONGEST", 40)
+    monkeypatch.setattr(api, "ask", lambda *_, **__: {"rows": ["x" * 100]})
+    shown = assistant._Gateway(url="", config=Path("routes.yaml"), token="").look("/api/thing", **asked)
+    assert len(shown.partition("\n")[0]) == 40
+    assert "… cut: these are 40 of 113 characters; " + rest in shown
+
+
+def test_what_a_verb_prints_is_in_a_terminal_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(assistant, "LONGEST", 40)
+    monkeypatch.chdir(tmp_path)
+    shown = assistant._Gateway(url="", config=Path("routes.yaml"), token="").verb("sources", "--", "github")
+    assert shown.endswith("all of it is in a terminal: gateway sources --json -- github")
