@@ -76,12 +76,14 @@ class Vigil:
         if any(each.follow_ups for each in config.sources.values()):
             await self._look_for_overdue(config)
 
-    async def standing(self, source: str) -> Standing:
+    async def standing(self, source: Source) -> Standing:
         """What is expected of a source. Raises StoreUnavailable."""
+        if not source.silence and not source.follow_ups:
+            return Standing(silent_s=None, awaited=0)
         expectations = self._gateway.store.expectations
-        lasting = [each for each in await expectations.lasting() if each.source == source]
+        lasting = [each for each in await expectations.lasting() if each.source == source.name]
         silent = next((each.age_s for each in lasting if each.name == SILENT), None)
-        awaited = (await expectations.open()).get(source, 0) - len(lasting)
+        awaited = (await expectations.open()).get(source.name, 0) - len(lasting)
         return Standing(silent_s=silent, awaited=awaited)
 
     async def _forget_removed(self, config: Config) -> None:

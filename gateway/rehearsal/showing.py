@@ -84,14 +84,11 @@ class Shown:
 
     def _hidden(self, recalled: Recollection) -> Recollection:
         """What is recalled, without what the event's source redacts."""
+        if not recalled:
+            return recalled
         try:
-            return (
-                msgspec.json.decode(
-                    self._hide(msgspec.json.encode(recalled).decode()), type=dict[str, dict[str, object]]
-                )
-                if recalled
-                else recalled
-            )
+            hidden = self._hide(msgspec.json.encode(recalled).decode())
+            return msgspec.json.decode(hidden, type=dict[str, dict[str, object]])
         except (ValueError, RecursionError):
             return NOTHING
 

@@ -61,7 +61,8 @@ def handlers(context: Context) -> list[Any]:
         found = next((each for each in drawn["sources"] if each["name"] == name), None)
         if found is None:
             raise UnknownName(f"no source {printable(name[:100])} in routes.yaml")
-        known, standing = config.sources[name], await context.vigil.standing(name)
+        known = config.sources[name]
+        standing = await context.vigil.standing(known)
         turned_away = refusals.meant(await store.rejected(limit=refusals.MOST), refusals.Which(source=name))
         return page_of(
             console.source_page(

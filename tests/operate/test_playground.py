@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from gateway.errors import BadRequest, UnknownName
+from gateway.errors import BadRequest, NothingChosen, UnknownName
 from gateway.operate import playground
 from gateway.operate.playground import Draft
 from tests.sink import Sink, answer
@@ -160,5 +160,16 @@ async def test_nothing_else_is_sent(tmp_path, changes, route, destination, error
             draft = a_draft(**{"entry": ENTRY, **changes})
             with pytest.raises(error):
                 await playground.send(here.gateway, draft, route=route, destination=destination, by="ann")
+            assert sink.requests == []
+            assert (await here.store.activities()).rows == ()
+
+
+@story
+async def test_what_no_element_of_choose_fits_is_not_sent(tmp_path):
+    with Sink(answer(200)) as sink:
+        async with world(tmp_path, sink.url) as here:
+            draft = a_draft(entry="name: mine\nto: crm\nchoose: [{if: attrs.firstname == 'Jane', body: {}}]\n")
+            with pytest.raises(NothingChosen, match="no element of choose holds"):
+                await playground.send(here.gateway, draft, route="mine", destination="crm", by="ann")
             assert sink.requests == []
             assert (await here.store.activities()).rows == ()

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gateway import presets
-from gateway.operate.vigil import GRACE_S, Vigil
+from gateway.operate.vigil import GRACE_S, Standing, Vigil
 from gateway.store.queries import EventQuery
 from tests.sink import Sink, answer
 from tests.web.desk import HOST, Desk
@@ -295,4 +295,5 @@ async def test_a_file_without_such_rules_asks_the_store_for_nothing(tmp_path):
             await vigil.look()
             del world.store.expectations
             await vigil.look()
+            assert await vigil.standing(world.config.sources["xobito"]) == Standing(silent_s=None, awaited=0)
             await world.receive()

@@ -1,9 +1,14 @@
 """Tests of a file about time: a clock that stands, several events, what waits, gathers and is skipped."""
 
+import json
+
 import pytest
 
 from gateway.config import load
 from gateway.rehearsal.expectations import failures
+from gateway.rehearsal.rehearse import rehearse, sender_headers
+from gateway.rehearsal.together import together
+from tests.world import BODY
 
 FILE = """
 version: 1
@@ -120,3 +125,15 @@ def test_each_event_of_a_test_comes_on_top_of_those_before_it_about_its_record(t
     (tmp_path / "routes.yaml").write_text(TRACKED.format(test=test))
     config = load(tmp_path / "routes.yaml", environ={})
     assert failures(config, config.tests[0], tmp_path) == []
+
+
+def test_the_shadows_of_every_event_are_kept(tmp_path):
+    text = TRACKED.format(test="{name: x, event: status.created, expect: []}")
+    shadow = '  - {name: tried, match: contact.*, to: leads, shadow: true, text: "{{ attrs.firstname }}"}\n'
+    (tmp_path / "routes.yaml").write_text(text.replace("  - {name: rest", f"{shadow}  - {{name: rest"))
+    config = load(tmp_path / "routes.yaml", environ={})
+    source, body = config.sources["xobito"], BODY.decode()
+    bodies = [body.replace("John", name).encode() for name in ("Ada", "Bob")]
+    found = together(config, [rehearse(config, source, each, sender_headers(source, each), 0.0) for each in bodies])
+    assert [json.loads(each.request.body)["text"] for each in found.shadows] == ["Ada", "Bob"]
+    assert "tried" not in {each.route for each in found.deliveries}

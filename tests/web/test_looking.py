@@ -252,6 +252,18 @@ async def test_sending_is_asked_about_first(tmp_path):
 
 
 @story
+async def test_a_message_that_choose_does_not_choose_is_answered_with_400_and_the_reason(tmp_path):
+    with Sink(answer(200)) as sink:
+        async with Desk(tmp_path, to_crm(sink)) as desk:
+            entry = "name: mine\nto: crm\nchoose: [{if: attrs.firstname == 'Jane', body: {}}]\n"
+            fields = {"source": "xobito", "payload": BODY.decode(), "entry": entry, "delivery": "mine\ncrm"}
+            refused = await posted(desk, "/playground/send", **fields, step="do", by="ann")
+            assert refused.status_code == 400
+            assert "nothing was sent: no element of choose holds" in refused.text
+            assert sink.requests == []
+
+
+@story
 async def test_a_form_of_another_site_is_refused(tmp_path):
     with Sink() as sink:
         async with Desk(tmp_path, to_crm(sink)) as desk:
