@@ -40,7 +40,7 @@ def list_all(*, as_json: bool) -> int:
 def show(name: str, *, as_json: bool) -> int:
     """Print one sender and what to write into routes.yaml for it."""
     if name not in presets.NAMES:
-        hint = "WhatsApp is meta;" if name.lower() == "whatsapp" else suggest(name, presets.NAMES)
+        hint = suggest(_titled(name) or name, presets.NAMES)
         more = "`gateway sources` lists the known ones; describe any other with verify:"
         raise UnknownSender(f"unknown sender {name}: {hint + ' ' if hint else ''}{more}")
     preset = presets.load(name)
@@ -56,6 +56,12 @@ def show(name: str, *, as_json: bool) -> int:
         print(f"Sample events: {', '.join(preset.samples)}")
     print(f"\n{fragment(preset)}")
     return 0
+
+
+def _titled(word: str) -> str:
+    """The first preset with this word in its title; empty if there is none."""
+    whole = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+    return next((name for name in presets.NAMES if whole.search(presets.load(name).title)), "")
 
 
 def fragment(preset: presets.Preset) -> str:

@@ -104,6 +104,8 @@ def test_what_is_offered(folder, monkeypatch, arguments, typed, offered):
         (["verify", "--source", "x", "--request", "nothing.json"], "unknown source x"),
         (["capture", "xobto"], 'did you mean "xobito"?'),
         (["sources", "githb"], 'did you mean "github"?'),
+        (["sources", "WhatsApp"], 'did you mean "meta"?'),
+        (["sources", "amazon"], 'did you mean "sns"?'),
         (["events", "--stat", "x"], "No such option"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
