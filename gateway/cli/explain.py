@@ -46,7 +46,7 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     yield from (f"  follow_up: {printable(words)}" for words in explained.follow_ups(config, rehearsal))
     if misfit := event.invalid:
         why = f"{printable(misfit.path)} {printable(misfit.reason)}"
-        yield f"invalid: {why}; only always and invalid take it"
+        yield f"invalid: {why}; only entries in always and invalid match it"
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:

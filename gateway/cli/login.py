@@ -34,7 +34,7 @@ class NoLogin(GatewayError):
 
 
 class CannotListen(GatewayError):
-    """The address where the browser is to come back is taken, or not of this machine."""
+    """The address where the browser comes back is in use, or not on this machine."""
 
 
 def log_in(*, name: str, config: Path, url: str, paste: bool, as_json: bool) -> int:
@@ -117,8 +117,8 @@ async def _heard(oauth: OAuth, page: flow.Page, say: Say) -> str:
         server = await asyncio.start_server(listener.serve, host, parts.port or 80, limit=LONGEST_REQUEST)
     except OSError as error:
         raise CannotListen(
-            f"{oauth.redirect_url}, where the browser is to come back, cannot be listened at ({error.strerror}): stop what "
-            "does, or use --paste"
+            f"cannot listen at {oauth.redirect_url}, where the browser comes back ({error.strerror}): stop what listens there, "
+            "or use --paste"
         ) from None
     async with server:
         say("Open this page and log in:", page.url)
@@ -131,7 +131,7 @@ async def _heard(oauth: OAuth, page: flow.Page, say: Say) -> str:
 
 
 class _Listener:
-    """Takes the one request in which a browser brings the code; anything else may come, and changes nothing."""
+    """Accepts the one request that brings the code; any other changes nothing."""
 
     def __init__(self, path: str, page: flow.Page, heard: "asyncio.Future[str]", say: Say) -> None:
         self._path, self._page, self._heard, self._say = path, page, heard, say

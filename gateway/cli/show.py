@@ -72,7 +72,7 @@ def _show_attempt(one: Mapping[str, Any]) -> None:
     for each in one["lookups"]:
         terminal.row((f"       {_lookup(each)}", "dim"))
     if one["choice"]:
-        terminal.row((f"       sent what number {one['choice']} of choose says", "dim"))
+        terminal.row((f"       sent element {one['choice']} of choose", "dim"))
     if one["answer"] and one["outcome"] != "delivered" and printable(one["answer"][:20]) not in one["reason"]:
         terminal.row((f"       {one['answer']}", "dim"))
     for line in one.get("memory", ()):

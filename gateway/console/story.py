@@ -239,11 +239,12 @@ def deed_icon(activity: View) -> str:
 
 def deed_link(activity: View) -> str:
     """The page of what it was done to; empty if there is none."""
-    if activity["verb"] in _OF_DESTINATION and not activity["subject"].startswith(("evt_", "dlv_")):
-        return f"/destinations#d-{quote(activity['subject'])}"
-    if activity["subject"].startswith(("evt_", "dlv_")):
-        return f"/events/{quote(activity['subject'])}"
-    return f"/sources/{quote(activity['subject'], safe='')}" if activity["verb"] == "handshake" else ""
+    verb, subject = activity["verb"], activity["subject"]
+    if subject.startswith(("evt_", "dlv_")):
+        return f"/events/{quote(subject)}"
+    if verb in _OF_DESTINATION:
+        return f"/destinations#d-{quote(subject)}"
+    return f"/sources/{quote(subject, safe='')}" if verb == "handshake" else ""
 
 
 def marks(activities: Sequence[View], now: str, destination: str = "") -> Sequence[Mapping[str, Any]]:

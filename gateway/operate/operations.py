@@ -190,7 +190,10 @@ class Operations:
         return freed(before, self._holds.standing(name), was_paused=False)
 
     async def hasten(self, id_: str, *, by: str) -> int:
-        """Try the pending deliveries of an event, or one delivery, at once; how many. Raises BadRequest, UnknownName."""
+        """Make the deliveries of an event, or one delivery, that wait for another attempt due now; how many.
+
+        What was never attempted still waits for its time. Raises BadRequest, UnknownName.
+        """
         by = said.by(by)
         history = await self._store.event(id_)
         if history is None:

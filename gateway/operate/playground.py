@@ -93,7 +93,7 @@ def played(config: Config, draft: Draft, now: float) -> Mapping[str, Any]:
 async def send(gateway: Gateway, draft: Draft, *, route: str, destination: str, by: str) -> Answered:
     """Send what a draft makes for one destination, once, beside its queue; who did it is recorded.
 
-    Raises BadRequest, UnknownName, ConfigError, RequestRefused, BuildError, StoreUnavailable.
+    Raises BadRequest, UnknownName, ConfigError, RequestRefused, BuildError, NothingChosen, StoreUnavailable.
     """
     _refuse_hidden(draft)
     tried, now = compiled(gateway.config, draft), gateway.clock()
@@ -106,7 +106,7 @@ async def send(gateway: Gateway, draft: Draft, *, route: str, destination: str, 
     event = replace(rehearsal.event, id=new_id("evt", now))
     delivery = Delivery(id=new_id("dlv", now), event_id=event.id, route=route, destination=destination)
     if route in tried.fetches:
-        raise BadRequest(f"{route} looks something up before it sends: use gateway send, which makes the look-up, too")
+        raise BadRequest(f"{route} looks something up before it sends: use gateway send, which also makes the look-up")
     asked = tried.asked(delivery, event, rehearsal.facts["payload"])
     recalled = await gateway.store.recall("", [subject for _, subject in asked if subject]) if asked else Recalled()
     values = recollect(asked, {subject: each.value for subject, each in recalled.known.items()})

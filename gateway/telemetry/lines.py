@@ -103,22 +103,24 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "otlp.off": LogEvent(
         "warning",
-        "the environment asks for OpenTelemetry, which cannot be: no traces and no metrics are sent",
+        "OpenTelemetry could not be set up as the environment asks: no traces and no metrics are sent",
         ("reason",),
     ),
     "otlp.failed": LogEvent(
         "warning",
-        "the OpenTelemetry collector did not get traces or metrics, which are lost; said once until it gets some again",
+        "traces or metrics could not be sent to the OpenTelemetry collector and are lost; logged once until sending works again",
         ("signal", "reason"),
     ),
-    "otlp.recovered": LogEvent("info", "the OpenTelemetry collector gets them again", ("signal", "dropped")),
+    "otlp.recovered": LogEvent(
+        "info", "traces or metrics reach the OpenTelemetry collector again", ("signal", "dropped")
+    ),
     "config.warning": LogEvent("warning", "routes.yaml is in force but has a warning", ("place", "message")),
     "config.reloaded": LogEvent(
         "info", "a changed routes.yaml is in force and applies to all attempts from now on", ("changed", "config")
     ),
     "shadow.rejected": LogEvent(
         "warning",
-        "the file of `serve --shadow` has problems; the previous one stays the shadow",
+        "the file of `serve --shadow` has problems; its last valid version is still compared",
         ("reason",),
     ),
     "config.rejected": LogEvent(

@@ -246,7 +246,7 @@ def _reading(context: Context) -> list[Any]:
 
     @_post(
         "/api/events/{event_id:str}/try",
-        summary="Try the pending deliveries of an event, or one delivery, at once",
+        summary="Retry now what waits for another attempt: the deliveries of an event, or one delivery",
         tags=["events"],
     )
     async def try_at_once(event_id: OwnId, data: JSONBody[ByRequest | None] = None) -> dict[str, Any]:

@@ -246,7 +246,7 @@ def test_an_attempt_shows_what_it_looked_up_and_what_it_chose():
     assert "fetch deal: GET crm 404 34 ms · nothing found" in text
     assert "fetch owner: GET crm as found before · 2.0 KiB" in text
     assert "fetch &lt;b&gt;: GET crm no answer 34 ms" in text
-    assert "sent number 2 of choose" in text
+    assert "sent element 2 of choose" in text
 
 
 def test_what_was_put_back_without_an_attempt_says_what_it_waits_for():

@@ -158,9 +158,9 @@ def login(**given: Any) -> None:
     Prints the page where you log in, waits for the browser to come back, and hands the refresh token to the running
     gateway, which keeps it encrypted (GATEWAY_SECRET_KEY) and renews it from then on.
     """
-    from gateway.cli import login as logins
+    from gateway.cli.login import log_in
 
-    sys.exit(logins.log_in(**given))
+    sys.exit(log_in(**given))
 
 
 def _held(command: Command) -> Command:

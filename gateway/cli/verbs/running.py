@@ -49,7 +49,7 @@ def _logging(command: Command) -> Command:
 )  # fmt: skip
 @click.option(
     "--shadow", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Compare each event with what this file would make of it; nothing of it is sent. See `gateway shadow`.",
+    help="Compare each event with what this file would make of it; none of it is sent. See `gateway shadow`.",
 )  # fmt: skip
 @click.option("--watch", is_flag=True, help="Reload routes.yaml and its templates whenever they are saved.")
 @click.option(
