@@ -81,7 +81,8 @@ def _show_attempt(one: Mapping[str, Any]) -> None:
 
 def _lookup(each: Mapping[str, Any]) -> str:
     """``fetch person: GET crm, 200 in 34.2 ms, 1.2 KiB``."""
-    found = f", {size(each['size'])}" if each["found"] else ", nothing found" if each["status"] else ""
+    is_answered = each["status"] and not each["failed"]
+    found = f", {size(each['size'])}" if each["found"] else ", nothing found" if is_answered else ""
     answer = f"{each['status'] or 'no answer'} in {each['duration_ms']} ms" if not each["cached"] else "as found before"
     return f"fetch {each['name']}: {each['method']} {each['destination']}, {answer}{found}"
 
@@ -132,7 +133,7 @@ def _show_request(each: Mapping[str, Any]) -> None:
             asked = f"{one['request']['method']} {one['request']['url']}"
             terminal.say(f"  fetch {one['name']} from {one['destination']}: {asked}")
     if "assumed" in each:
-        terminal.say(f"  then, {each['assumed']}:")
+        terminal.say(f"  {'then, ' if 'lookups' in each else ''}{each['assumed']}:")
     if request is None:
         said = f"  not shown: {each['not_shown']}" if "not_shown" in each else f"  dead: {each['error']}"
         terminal.say((f"  discarded: {each['discarded']}", "dim") if "discarded" in each else (said, "red"))

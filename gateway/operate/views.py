@@ -151,13 +151,13 @@ def attempt(one: Attempt) -> dict[str, Any]:
         "sent_sha256": one.sent_sha256.hex(),
         "next_s": None if one.next_s is None else round(one.next_s, 3),
         "memory": one.memory.splitlines(),
-        "lookups": [lookup(each) for each in one.lookups],
+        "lookups": [lookup(each, one.reason) for each in one.lookups],
         "choice": one.choice or None,
     }
 
 
-def lookup(one: Lookup) -> dict[str, Any]:
-    """One look-up of an attempt: what came of it. What was asked is not stored."""
+def lookup(one: Lookup, reason: str) -> dict[str, Any]:
+    """One look-up of an attempt: what came of it. What was asked is not stored. ``reason``: that of the attempt."""
     return {
         "name": one.name,
         "destination": one.destination,
@@ -167,6 +167,8 @@ def lookup(one: Lookup) -> dict[str, Any]:
         "size": one.size,
         "found": one.found,
         "cached": one.cached,
+        # One that fails ends its attempt, with a reason that begins with it.
+        "failed": reason.startswith(f"fetch {one.name}: "),
     }
 
 

@@ -110,6 +110,9 @@ def _lines(
     if query:
         yield "  query:"
         yield from (f"    {_text(name)}: {_text(_literal(value))}" for name, value in query.items())
+    if names := dict.fromkeys(one.name for each in rehearsal.deliveries for one in each.lookups):
+        # Nothing was found: whoever pastes it writes what is.
+        yield f"  fetched: {_text(names)}"
     if before:
         yield f"  before: {_text(_literal(before))}"
     first, *more = _escaped(json.dumps(_literal(payload), indent=2, ensure_ascii=False)).split("\n")

@@ -159,6 +159,8 @@ def _requests_now(
     show = Shown(config, rehearsal.event, rehearsal.facts["payload"])
     for each in history.deliveries:
         real = attempted(config, each, rehearsal.event, rehearsal.facts["payload"], console, known=known)
+        if each.gathered > 1 or each.digest not in ("", each.id):
+            real = replace(real, assumed="as if its digest had no other event")
         attempts = history.attempts.get(each.id, ())
         yield {
             "delivery_id": each.id,

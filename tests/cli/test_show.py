@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.cli.show import _next
+from gateway.cli.show import _lookup, _next
 from gateway.cli.terminal import local
 
 AT = "2026-11-30T09:00:00.000Z"
@@ -42,3 +42,18 @@ def a_delivery(**changes):
 )
 def test_it_is_said_when_it_is_sent_and_with_what(delivery, said):
     assert _next(delivery) == said
+
+
+@pytest.mark.parametrize(
+    ("looked_up", "said"),
+    [
+        ({"found": True}, "fetch person: GET crm, 200 in 34.2 ms, 2.0 KiB"),
+        ({"status": 404}, "fetch person: GET crm, 404 in 34.2 ms, nothing found"),
+        ({"status": 503, "failed": True}, "fetch person: GET crm, 503 in 34.2 ms"),
+        ({"status": None, "failed": True}, "fetch person: GET crm, no answer in 34.2 ms"),
+        ({"found": True, "cached": True}, "fetch person: GET crm, as found before, 2.0 KiB"),
+    ],
+)
+def test_it_is_said_what_came_of_a_look_up(looked_up, said):
+    known = {"name": "person", "destination": "crm", "method": "GET", "status": 200, "duration_ms": 34.2, "size": 2048}
+    assert _lookup({**known, "found": False, "cached": False, "failed": False, **looked_up}) == said

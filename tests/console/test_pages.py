@@ -232,11 +232,12 @@ def test_attempts_in_the_middle_of_many_are_folded():
 
 def test_an_attempt_shows_what_it_looked_up_and_what_it_chose():
     found = {"name": "person", "destination": "crm", "method": "GET", "status": 200, "duration_ms": 34.2, "size": 2048,
-             "found": True, "cached": False}  # fmt: skip
+             "found": True, "cached": False, "failed": False}  # fmt: skip
     looked = [
         found,
         {**found, "name": "deal", "status": 404, "found": False},
         {**found, "name": "owner", "cached": True},
+        {**found, "name": "task", "status": 503, "found": False, "failed": True},
         {**found, "name": "<b>", "status": None, "found": False},
     ]
     made = [g.an_attempt(lookups=looked, choice=2)]
@@ -245,8 +246,55 @@ def test_an_attempt_shows_what_it_looked_up_and_what_it_chose():
     assert "fetch person: GET crm 200 34 ms · 2.0 KiB" in text
     assert "fetch deal: GET crm 404 34 ms · nothing found" in text
     assert "fetch owner: GET crm as found before · 2.0 KiB" in text
+    assert "fetch task: GET crm 503 34 ms fetch" in text
     assert "fetch &lt;b&gt;: GET crm no answer 34 ms" in text
     assert "sent element 2 of choose" in text
+
+
+def test_what_was_discarded_without_an_attempt_says_why():
+    discarded = g.a_delivery(1, state="discarded", attempts=0, reason="superseded by dlv_2")
+    assert "No attempts: <bdi>superseded by dlv_2</bdi>" in event(deliveries=[{**discarded, "attempts_made": []}])
+    assert "No attempts.</p>" in event(deliveries=[{**discarded, "reason": "", "attempts_made": []}])
+
+
+@pytest.mark.parametrize(("state", "said"), [("pending", "To be sent with others"), ("delivered", "Sent with others")])
+def test_what_is_in_the_digest_of_another_says_so_and_has_no_attempts_to_miss(state, said):
+    member = g.a_delivery(1, state=state, attempts=0, digest=g.an_id("dlv", 2))
+    page = event(deliveries=[{**member, "attempts_made": []}])
+    assert said in page
+    assert "No attempts" not in page
+
+
+def test_why_a_destination_is_held_is_said_once():
+    why = "nobody has logged in yet: run `gateway login slack-leads`"
+    holds = {"slack-leads": {"why": f"paused by the gateway: {why}", "error": {"reason": why}, "at": g.NOW}}
+    waiting = g.a_delivery(1, state="pending", attempts=0, due_in_s=0.0, reason=why)
+    found = {**g.an_event(), "deliveries": [{**waiting, "attempts_made": []}]}
+    page = console.event_page(g.a_shell(), found, kinds=g.KINDS, holds=holds).decode()
+    assert page.count("nobody has logged in yet") == 1
+    other = {"slack-leads": {**holds["slack-leads"], "error": {"reason": "answered 503"}}}
+    page = console.event_page(g.a_shell(), found, kinds=g.KINDS, holds=other).decode()
+    assert page.count("last error of") == 1
+
+
+def test_a_shadow_is_called_one_on_the_pages_of_its_entry_and_of_its_source():
+    route = {**g.a_map()["routes"][1], "shadow": True}
+    entry = console.route_page(g.a_shell(), route=route, written="", destinations=[], rows=[]).decode()
+    assert "A shadow sends nothing." in entry
+    source = console.source_page(g.a_shell(), source=g.a_source(), routes=[route], refused=[], rows=[]).decode()
+    for page in (entry, source):
+        assert 'href="/shadow">shadow</a>' in page
+
+
+def test_a_line_that_is_added_or_removed_is_marked_as_such():
+    page = console.shadow_page(g.a_shell(), g.a_shadow()).decode()
+    assert "<del>- POST https://crm.example.com/v1</del>" in page
+    assert "<ins>+ PUT https://crm.example.com/v1/&lt;b&gt;" in page
+    assert "and 1,000 more, older" in page
+
+
+def test_activities_that_fit_on_one_page_have_no_empty_line_below_them():
+    assert "<footer>" not in console.activities_page(g.a_shell(), g.activities(), following="", is_later=False).decode()
 
 
 def test_what_was_put_back_without_an_attempt_says_what_it_waits_for():

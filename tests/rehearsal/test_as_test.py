@@ -147,3 +147,17 @@ def test_what_cannot_be_written_has_no_test(config, body):
 def test_an_event_of_a_source_that_is_gone_has_no_test(config):
     event = received(config, {}, headers={"x-github-event": "push"})
     assert as_test(config, msgspec.structs.replace(event, source="gone")) == ""
+
+
+def test_what_a_route_looks_up_is_in_the_test_to_be_filled_in(tmp_path):
+    text = ROUTES.replace(
+        "  - {name: push, match: push, to: slack,",
+        "  - {name: push, match: push, to: slack, fetch: {owner: {from: api, path: /owner}},",
+    ).replace("  archive:", "  api: {url: https://api.example}\n  archive:")
+    (tmp_path / "routes.yaml").write_text(text)
+    config = load(tmp_path / "routes.yaml", environ={})
+    written = as_test(config, received(config, {"ref": "refs/heads/main"}, headers={"x-github-event": "push"}))
+    assert '    fetched: {"owner": null}\n' in written
+    (tmp_path / "pasted.yaml").write_text(f"{text}tests:\n{written}\n")
+    again = load(tmp_path / "pasted.yaml", environ={}, no_env=True)
+    assert failures(again, again.tests[0], tmp_path) == []

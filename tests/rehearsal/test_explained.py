@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.config import load
 from gateway.console.story import _curl
 from gateway.egress import Egress
-from gateway.model import Attempt, Delivery, Notice
+from gateway.model import Attempt, Delivery, Lookup, Notice
 from gateway.operate import views
 from gateway.pipeline import deliver
 from gateway.process import Gateway
@@ -425,3 +425,27 @@ def test_what_the_file_discards_without_a_look_up_says_so(tmp_path):
     [found] = requests_of(tmp_path, text)
     assert found["discarded"].startswith("no element of choose holds (routes.yaml:")
     assert (found["request"], found["error"]) == (None, "")
+
+
+def test_what_is_sent_with_others_is_shown_as_if_it_were_alone_and_says_so(tmp_path):
+    text = ROUTES.replace("    once:", "    digest: {every: 1h}\n    once:").replace(
+        'attrs.id }}", token', 'count }}", token'
+    )
+    config = configured(tmp_path, text)
+
+    def assumed(**fields):
+        history = history_of(config, ("welcome", "crm"))
+        [delivery] = history.deliveries
+        shown = explained_history(config, replace(history, deliveries=(replace(delivery, **fields),)))
+        return shown["requests"][0].get("assumed")
+
+    assert assumed(digest="dlv_1", gathered=1) is None
+    assert assumed(digest="dlv_1", gathered=3) == "as if its digest had no other event"
+    assert assumed(digest="dlv_2") == "as if its digest had no other event"
+
+
+def test_a_look_up_that_failed_is_told_from_one_that_found_nothing():
+    found = [Lookup(name=name, destination="crm", status=status) for name, status in (("deal", 404), ("person", 503))]
+    made = replace(an_attempt(b""), outcome="retry", reason="fetch person: crm answered 503", lookups=tuple(found))
+    assert [each["failed"] for each in views.attempt(made)["lookups"]] == [False, True]
+    assert [each["failed"] for each in views.attempt(replace(made, reason="answered 503"))["lookups"]] == [False, False]

@@ -264,6 +264,19 @@ async def test_a_message_that_choose_does_not_choose_is_answered_with_400_and_th
 
 
 @story
+async def test_what_looks_something_up_is_played_and_not_offered_to_be_sent(tmp_path):
+    with Sink(answer(200)) as sink:
+        async with Desk(tmp_path, to_crm(sink)) as desk:
+            looking = "fetch: {person: {from: crm, path: /p}}"
+            for more, is_offered in (("delay: 1h", True), (looking, False)):
+                entry = f"name: mine\nto: crm\nbody: {{}}\n{more}\n"
+                page = (await posted(desk, "/playground", source="xobito", payload=BODY.decode(), entry=entry)).text
+                assert ("Send …" in page) == is_offered
+                assert ("fetch <strong>" in page) == (not is_offered)
+                assert ("waits until" in page.partition("What would be sent")[2]) == is_offered
+
+
+@story
 async def test_a_form_of_another_site_is_refused(tmp_path):
     with Sink() as sink:
         async with Desk(tmp_path, to_crm(sink)) as desk:
