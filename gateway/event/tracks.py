@@ -4,6 +4,7 @@ A record is the last known value of each of its fields. Partial updates are merg
 does not have keeps its value, and one that was never seen is unknown, which is not a value. Pure, and total.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -16,6 +17,10 @@ from gateway.event.paths import MISSING, Facts
 #: The longest field that is remembered, and the longest record, bytes of JSON. What has no room is unknown to later events.
 MOST_FIELD: Final = 16 * 1024
 MOST_RECORD: Final = 64 * 1024
+
+#: No more bytes than these of what is stored say which record it is; and which do.
+KEY_BYTES: Final = 1024
+_STORED_KEY: Final = re.compile(rb'\["(?:[^"\\]|\\.)*"', re.DOTALL)
 
 #: The roots that an event of a tracked source has.
 BEFORE: Final = "before"
@@ -130,6 +135,15 @@ def key_of(stored: bytes) -> str:
     """Identifies the record that an event is about; empty if nothing was stored."""
     track = decoded(stored)
     return "" if track is None else track.key
+
+
+def only_key(stored: bytes) -> bytes | None:
+    """What is left of what was stored when nothing but the record's key may be; None: not even that, it is damaged.
+
+    Its first ``KEY_BYTES`` are enough.
+    """
+    found = _STORED_KEY.match(stored)
+    return None if found is None else found[0] + b",{}]"
 
 
 def before_of(stored: bytes) -> Mapping[str, Any]:

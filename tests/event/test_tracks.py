@@ -63,6 +63,13 @@ def test_whatever_the_updates_each_sees_what_those_before_it_left(updates):
             assert same(change["after"], update[change["name"]])
 
 
+@given(st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=200), fields, fields)
+def test_of_what_is_stored_the_key_alone_can_be_kept(key, before, update):
+    stored = encoded(merged(key, before, update))
+    for seen in (stored, stored[: tracks.KEY_BYTES]):
+        assert decoded(tracks.only_key(seen)) == Track(key, {})
+
+
 @given(st.binary(max_size=40) | json_values.map(msgspec.json.encode))
 def test_whatever_is_stored_can_be_read(stored):
     facts = facts_of(stored, {"a": 1})

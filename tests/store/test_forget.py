@@ -10,10 +10,10 @@ from gateway.errors import BodyGone, CorruptEvent
 from gateway.event import tracks
 from gateway.model import DeliveryState, Release
 from gateway.store.activities import Erasure, Task
-from gateway.store.nouns import Outcome
+from gateway.store.nouns import Outcome, Retention
 from gateway.store.queries import DeliveryQuery, EventQuery, Rejected
 from gateway.store.rules import TASK_LEASE_S
-from tests.store.given import dead, delivered, leased, new_event, of, once, replay, retry, told, wants
+from tests.store.given import dead, delivered, leased, new_event, of, once, prune_all, replay, retry, told, wants
 
 ERASURE = Erasure(by="ann", find="name=jo", value="jo@example.com", subject="events with name=•••", reason="asked to")
 
@@ -64,6 +64,29 @@ def test_the_records_that_forgotten_events_are_about_are_not_remembered_any_more
         assert set(await store.records("crm", keys)) == {"contact:2", "order:4"}
         assert (await store.event(theirs.event.id)).event.track == b""
         assert (await store.event(others.event.id)).event.track == others.event.track
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("was", ["redacted", "emptied"])
+def test_the_record_of_an_event_whose_body_is_gone_is_not_remembered_any_more(run, clock, was):
+    async def scenario(store):
+        first, *others = (remembering(key, name="Jo") for key in ("contact:1", 'a "quoted\\" one, \\', "контакт:2"))
+        last = replace(remembering("contact:1", name="Ann"), record=of("contact:1", after=first.event.id))
+        news = [replace(each, is_redacted_later=was == "redacted") for each in (first, *others, last)]
+        for each in news:
+            [appended] = await store.append([replace(each, deliveries=())])
+            assert not appended.stale
+        if was == "redacted":
+            assert await store.redact({each.event.id: b"{}" for each in news}) == len(news)
+        else:
+            clock.move(50.0)
+            await prune_all(store, Retention(bodies_s=10.0))
+        assert not any([(await store.event(each.event.id)).event.track for each in news])
+        keys = [each.record.key for each in news]
+        assert set(await store.records("crm", keys)) == set(keys)
+        await forgotten(store, first.event.id, others[0].event.id)
+        assert set(await store.records("crm", keys)) == {others[1].record.key}
 
     run(scenario)
 

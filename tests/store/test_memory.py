@@ -5,6 +5,7 @@ import pytest
 from gateway.store import memory
 from gateway.store.activities import Erasure
 from gateway.store.nouns import Retention
+from gateway.store.postgres import memory as postgres
 from tests.store.conformance.test_memory import CRM, known, remembering, waiting
 from tests.store.given import delivered, leased, prune_all, wants
 
@@ -49,6 +50,26 @@ def test_of_too_many_keys_those_remembered_the_longest_ago_go(run, clock, monkey
         left = await known(store, *(("crm-id", key) for key in "12345"))
         assert {key for _, key in left} == {"1", "4", "5"}
         assert await store.memories() == {"crm-id": 3}
+
+    run(scenario)
+
+
+def test_keys_are_counted_once_however_many_slices_remove_those_that_are_too_many(run, clock, monkeypatch):
+    monkeypatch.setattr(memory, "MOST_KEYS", 3)
+    counted, count = [], postgres.memories
+    monkeypatch.setattr(postgres, "memories", lambda connection: (counted.append(1), count(connection))[1])
+
+    async def scenario(store):
+        for key in map(str, range(8)):
+            clock.move(1.0)
+            await remembered(store, key)
+        slices = []
+        while removed := await store.prune(Retention(), limit=2):
+            slices.append(removed)
+        left = await known(store, *(("crm-id", str(key)) for key in range(8)))
+        assert {key for _, key in left} == {"5", "6", "7"}
+        # SQLite keeps a count, and removes one for each that is added.
+        assert (slices, counted) == (([], []) if store.name == "sqlite" else ([2, 2, 1], [1]))
 
     run(scenario)
 

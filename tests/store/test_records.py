@@ -3,7 +3,19 @@
 from msgspec.structs import replace
 
 from gateway.store.nouns import Retention
+from gateway.store.postgres import tracked as postgres
+from gateway.store.sqlite import tracked as sqlite
 from tests.store.given import leased, new_event, of
+
+
+def counting(count, counted):
+    """What counts records, and leaves a trace each time."""
+
+    def counts(*asked):
+        counted.append(asked)
+        return count(*asked)
+
+    return counts
 
 
 async def prune(store, **kept):
@@ -46,6 +58,27 @@ def test_a_source_remembers_so_many_records_and_forgets_those_longest_without_an
         assert await store.remembered() == {"crm": 4, "shop": 1}
         left = await store.records("crm", [f"contact:{number}" for number in range(10)])
         assert sorted(left) == ["contact:0", "contact:7", "contact:8", "contact:9"]
+
+    run(scenario)
+
+
+def test_records_are_counted_once_however_many_slices_remove_those_that_are_too_many(run, clock, monkeypatch):
+    counted = []
+    for each in (postgres, sqlite):
+        monkeypatch.setattr(each, "counts", counting(each.counts, counted))
+
+    async def scenario(store):
+        for number in range(10):
+            await store.append([new_event(record=of(f"contact:{number}", keeps_s=1e6))])
+            clock.move(1.0)
+        counted.clear()
+        slices = [await store.prune(Retention(records=3), limit=2) for _ in range(5)]
+        assert (slices, len(counted)) == ([2, 2, 2, 1, 0], 1)
+        assert set(await store.records("crm", [f"contact:{number}" for number in range(10)])) == {
+            "contact:7",
+            "contact:8",
+            "contact:9",
+        }
 
     run(scenario)
 

@@ -8,7 +8,7 @@ from gateway.store import memory, rules
 from gateway.store.memory import Known, Recalled, Subject
 from gateway.store.nouns import Outcome
 from gateway.store.postgres.connections import Connection
-from gateway.store.postgres.rows import columns, fence_of, lock_of, name_of, packed, unpacked
+from gateway.store.postgres.rows import affected, columns, fence_of, lock_of, name_of, packed, unpacked
 
 # --- what a settle changes ---
 
@@ -42,10 +42,6 @@ UPDATE queue q SET due = gateway_now() WHERE q.seq = $1 AND EXISTS (
     WHERE w.delivery_seq = q.seq AND m.expires > gateway_now()
 ) RETURNING q.destination, q.due
 """
-SAY: Final = """
-UPDATE attempt a SET memory = k.said FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) AS k (seq, number, said)
-WHERE a.delivery_seq = k.seq AND a.number = k.number
-"""
 
 # --- what is removed ---
 
@@ -53,9 +49,10 @@ PRUNE: Final = """
 DELETE FROM memory WHERE ctid = ANY (ARRAY(SELECT ctid FROM memory WHERE expires <= gateway_now() LIMIT $1 FOR UPDATE SKIP LOCKED))
 """
 MEMORIES: Final = "SELECT name, count(*) AS keys FROM memory GROUP BY name ORDER BY name"
-FORGET_OLDEST: Final = """
+NTH: Final = "SELECT remembered_at FROM memory WHERE name = $1 ORDER BY remembered_at OFFSET $2 LIMIT 1"
+EVICT: Final = """
 DELETE FROM memory WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM memory WHERE name = $1 ORDER BY remembered_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT ctid FROM memory WHERE name = $1 AND remembered_at < $2 ORDER BY remembered_at LIMIT $3 FOR UPDATE SKIP LOCKED
 ))
 """
 WITH_VALUE: Final = "SELECT name, key, said FROM memory WHERE position($1 IN key) > 0 OR position($1 IN said) > 0"
@@ -111,13 +108,6 @@ async def learn(connection: Connection, outcomes: Sequence[Outcome]) -> Sequence
 
 
 async def _remember(connection: Connection, outcomes: Sequence[Outcome]) -> list[tuple[str, float]]:
-    said = [
-        (_seq(each), each.attempt.number, packed(each.attempt.memory))
-        for each in outcomes
-        if each.attempt is not None and each.attempt.memory
-    ]
-    if said:
-        await connection.execute(SAY, *columns(said, 3))
     # What is remembered last stays.
     kept = {
         _stored(each.learnt.remembered.subject): (each.lease.delivery.event_id, each.learnt.remembered)
@@ -145,13 +135,15 @@ def _seq(outcome: Outcome) -> int:
     return fence_of(outcome.lease.token)[0]
 
 
-async def forget_oldest(connection: Connection, limit: int) -> int:
-    """Remove at most ``limit`` keys of a name that has too many, those that were remembered the longest ago; how many."""
-    for name, keys in (await memories(connection)).items():
-        if keys > memory.MOST_KEYS:
-            status = await connection.execute(FORGET_OLDEST, name, min(limit, keys - memory.MOST_KEYS))
-            return int(status.rpartition(" ")[2])
-    return 0
+async def crowded(connection: Connection) -> dict[str, float]:
+    """Names with too many keys: since when those that stay are remembered. Looks at each key."""
+    found = {name: keys - memory.MOST_KEYS for name, keys in (await memories(connection)).items()}
+    return {name: await connection.fetchval(NTH, name, many) for name, many in found.items() if many > 0}
+
+
+async def evict(connection: Connection, name: str, since: float, limit: int) -> int:
+    """Remove keys of a name that were remembered before; how many."""
+    return affected(await connection.execute(EVICT, name, since, limit))
 
 
 async def forget_mentions(connection: Connection, value: str) -> None:

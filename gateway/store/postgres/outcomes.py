@@ -145,8 +145,8 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
     told = [outcome for outcome in outcomes if outcome.told is not None]
     digests = [each for each in outcomes if _ends_digest(each)]
     learning = [outcome for outcome in outcomes if outcome.learnt is not None]
-    looked_up = [found for outcome in outcomes if (found := _looked_up(outcome)) is not None]
-    if not (lanes or told or digests or learning or looked_up):
+    notes = [note for outcome in outcomes if (note := _note(outcome)) is not None]
+    if not (lanes or told or digests or learning or notes):
         async with line.alone() as connection:
             return await _record(connection, outcomes, statement)
     async with line.transaction() as connection:
@@ -156,9 +156,8 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
             await let_next_go(connection, lanes, settled.due)
         digests = [each for each in digests if fence_of(each.lease.token)[0] in settled.held]
         settled.ended += await gathering.follow(connection, digests) if digests else 0
-        for seq, number, lookups in looked_up:
-            if seq in settled.held:
-                await connection.execute(sql.LOOKED_UP, seq, number, lookups)
+        if noted := [note for note in notes if note[0] in settled.held]:
+            await connection.execute(sql.NOTE, *columns(noted, 4))
         for outcome in told:
             if fence_of(outcome.lease.token)[0] in settled.held:
                 await _notify(connection, outcome, settled)
@@ -173,11 +172,15 @@ def _ends_digest(outcome: Outcome) -> bool:
     return delivery.digest == delivery.id and not isinstance(outcome.result, Retry | Release | Waits)
 
 
-def _looked_up(outcome: Outcome) -> tuple[int, int, bytes] | None:
-    """Delivery, number and look-ups of an attempt; None: it has not made any."""
+def _note(outcome: Outcome) -> tuple[int, int, bytes | None, bytes | None] | None:
+    """Delivery and number of an attempt, what it looked up and what it says of memory; None: neither."""
     attempt = outcome.attempt
-    found = None if attempt is None else looked_up(attempt)
-    return None if attempt is None or found is None else (fence_of(outcome.lease.token)[0], attempt.number, found)
+    if attempt is None:
+        return None
+    lookups, said = looked_up(attempt), packed(attempt.memory) if attempt.memory else None
+    if lookups is None and said is None:
+        return None
+    return fence_of(outcome.lease.token)[0], attempt.number, lookups, said
 
 
 async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome], learning: Sequence[Outcome]) -> None:

@@ -45,6 +45,11 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]
     return [() if column.count(None) == len(rows) else column for column in zip(*rows, strict=True)]
 
 
+def affected(status: str) -> int:
+    """The number of rows, from what the server says of a statement: ``DELETE 5``."""
+    return int(status.rpartition(" ")[2])
+
+
 # --- numbers ---
 
 
@@ -136,7 +141,7 @@ def event_of(row: Mapping[str, Any]) -> tuple[Event, bool, BodyIs]:
         body=body,
         sha256=sha256,
         label=unpacked(row["label"]),
-        track=row["track"] or b"",
+        track=(row["track"] or b"") if body_is == "kept" else b"",
     )
     return event, intact and found is not None, body_is
 

@@ -209,9 +209,12 @@ _OVER: Final = """
 SETTLE: Final = _SETTLE.format(over="")
 # Looking for an attempt of the same number costs as much as recording it, and there is none, unless somebody has put it there.
 SETTLE_OVER: Final = _SETTLE.format(over=_OVER)
-# After a settle, in its transaction; the numbers of the deliveries say which partitions to look in.
-LOOKED_UP: Final = """
-UPDATE attempt a SET looked_up = $3 WHERE a.delivery_seq = $1 AND a.number = $2
+# What few attempts have, after a settle, in its transaction: one attempt of each delivery. Without a join, whatever the
+# statistics say of attempts, only those of these deliveries are read.
+_AT: Final = "array_position($1::bigint[], a.delivery_seq)"
+NOTE: Final = f"""
+UPDATE attempt a SET looked_up = ($3::bytea[])[{_AT}], memory = ($4::bytea[])[{_AT}]
+WHERE a.delivery_seq = ANY ($1::bigint[]) AND a.number = ($2::integer[])[{_AT}]
 """
 # Recorded by a settle whose answer was lost.
 WAS_RECORDED: Final = """

@@ -8,7 +8,7 @@ from gateway.store import rules, tracking
 from gateway.store.nouns import NewEvent, Record
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection
-from gateway.store.postgres.rows import columns, lock_of, packed, unpacked
+from gateway.store.postgres.rows import affected, columns, lock_of, packed, unpacked
 from gateway.store.tracking import Decided, RecordKey
 
 _OF_KEYS: Final = """
@@ -38,9 +38,10 @@ DELETE FROM record WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM record WHERE source = $1 AND expires <= gateway_now() ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED
 ))
 """
+NTH: Final = "SELECT expires FROM record WHERE source = $1 ORDER BY expires OFFSET $2 LIMIT 1"
 EVICT: Final = """
 DELETE FROM record WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM record WHERE source = $1 ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT ctid FROM record WHERE source = $1 AND expires < $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED
 ))
 """
 # A loose scan: one look-up in the index for each source.
@@ -125,20 +126,18 @@ async def prune(connection: Connection, limit: int) -> int:
     """Remove records that have expired; how many."""
     removed = 0
     for row in await connection.fetch(SOURCES):
-        removed += _number(await connection.execute(PRUNE, row["source"], limit - removed))
+        removed += affected(await connection.execute(PRUNE, row["source"], limit - removed))
         if removed >= limit:
             break
     return removed
 
 
-async def evict(connection: Connection, most: int, limit: int) -> int:
-    """Remove records of sources that have more than ``most``, those without an event for the longest time; how many."""
-    for source, count in (await counts(connection)).items():
-        if count > most:
-            return _number(await connection.execute(EVICT, source, min(count - most, limit)))
-    return 0
+async def crowded(connection: Connection, most: int) -> dict[str, float]:
+    """Sources with more than ``most`` records: until when those that stay are remembered at least. Looks at each record."""
+    found = {source: count - most for source, count in (await counts(connection)).items() if count > most}
+    return {source: await connection.fetchval(NTH, source, many) for source, many in found.items()}
 
 
-def _number(status: str) -> int:
-    """Of rows, from what the server says of a statement: ``DELETE 5``."""
-    return int(status.rpartition(" ")[2])
+async def evict(connection: Connection, source: str, until: float, limit: int) -> int:
+    """Remove records of a source that are remembered for less long; how many."""
+    return affected(await connection.execute(EVICT, source, until, limit))

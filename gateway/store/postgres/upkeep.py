@@ -3,22 +3,24 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
+from gateway.event import tracks
 from gateway.store.nouns import Retention
 from gateway.store.numbers import MINUTES_KEPT
 from gateway.store.postgres import days, memory, tracked, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.questions import AT_REST
+from gateway.store.postgres.rows import affected, columns
 from gateway.store.postgres.tables import DAY_BITS, DAY_S, belongs
 
 #: A slice of pruning ends after this many bytes of bodies.
 PRUNE_BYTES: Final = 1024 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
-#: How often the records of each source are counted, seconds.
+#: How often the records of each source, and the keys of each name, are counted, seconds.
 COUNT_S: Final = 60.0
 #: Rows of numbers that are put together when there are more.
 FOLDED: Final = 200
@@ -44,15 +46,19 @@ OLD_BODIES: Final = f"""
 SELECT max(seq) AS last, array_agg(seq) FILTER (WHERE body_is <> 'removed' AND {AT_REST}) AS old
 FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > $1 ORDER BY seq LIMIT $2) e WHERE e.stored_at <= $3
 """
-LOCK_EVENTS: Final = "SELECT seq FROM event WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 FOR UPDATE"
-EMPTY_BODIES: Final = f"""
-UPDATE event e SET body = '', body_is = 'removed', redact = false, track = NULL
-WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 AND {AT_REST}
+_TRACK: Final = f"substring(track FROM 1 FOR {tracks.KEY_BYTES}) AS track"
+LOCK_EVENTS: Final = f"""
+SELECT seq, {_TRACK} FROM event WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 FOR UPDATE
 """
-LOCK_REDACTED: Final = "SELECT seq FROM event WHERE id = ANY ($1::text[]) AND redact FOR UPDATE"
+EMPTY_BODIES: Final = f"""
+UPDATE event e SET body = '', body_is = 'removed', redact = false, track = k.track
+FROM unnest($1::bigint[], $4::bytea[]) AS k (seq, track)
+WHERE e.seq = k.seq AND e.seq BETWEEN $2 AND $3 AND {AT_REST}
+"""
+LOCK_REDACTED: Final = f"SELECT id, {_TRACK} FROM event WHERE id = ANY ($1::text[]) AND redact FOR UPDATE"
 REDACT: Final = f"""
-UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redact = false, track = NULL
-FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS k (id, body, sha256)
+UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redact = false, track = k.track
+FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS k (id, body, sha256, track)
 WHERE e.id = k.id AND e.redact AND {AT_REST} RETURNING e.seq
 """
 OLD_EVENTS: Final = f"""
@@ -108,6 +114,9 @@ FOLD: Final = (
 FOLDING: Final = "SELECT pg_try_advisory_xact_lock(6004243)"
 ROWS: Final = "SELECT (SELECT count(*) FROM tally) + (SELECT count(*) FROM came) + (SELECT count(*) FROM went)"
 
+#: Removes at most so many of what a source or a name remembers, up to a moment; how many.
+_Evict = Callable[[Connection, str, float, int], Awaitable[int]]
+
 
 class Upkeep:
     """Remembers how far it has come; everything else is in the database."""
@@ -118,6 +127,8 @@ class Upkeep:
         #: The attempt that was looked at last.
         self._tried_to = (0, 0)
         self._swept_at = self._tried_at = self._added_at = self._counted_at = -math.inf
+        #: What is remembered one too many of, and up to which moment that is removed.
+        self._crowded: list[tuple[_Evict, str, float]] = []
 
     async def prune(self, retention: Retention, limit: int) -> int:
         """Remove a slice; how many items, 0 if there was nothing left to remove."""
@@ -145,7 +156,7 @@ class Upkeep:
         if removed or more:
             return removed, more
         for statement in (PRUNE_KEYS, PRUNE_ONCE, memory.PRUNE):
-            if removed := _number(await connection.execute(statement, limit)):
+            if removed := affected(await connection.execute(statement, limit)):
                 return removed, True
         if removed := await tracked.prune(connection, limit) or await self._evict(connection, retention, limit, now):
             return removed, True
@@ -171,14 +182,18 @@ class Upkeep:
         return removed, True
 
     async def _evict(self, connection: Connection, retention: Retention, limit: int, now: float) -> int:
-        """What is remembered one too many of; it is counted now and then, which looks at each."""
-        if now - self._counted_at < COUNT_S:
-            return 0
-        removed = await memory.forget_oldest(connection, limit)
-        removed = removed or await tracked.evict(connection, retention.records, limit)
-        if not removed:
+        """Remove the oldest where too much is remembered. Counting looks at everything, so it is done once a minute."""
+        if not self._crowded and now - self._counted_at >= COUNT_S:
             self._counted_at = now
-        return removed
+            self._crowded += ((memory.evict, *each) for each in (await memory.crowded(connection)).items())
+            records = await tracked.crowded(connection, retention.records)
+            self._crowded += ((tracked.evict, *each) for each in records.items())
+        while self._crowded:
+            evict, name, moment = self._crowded[-1]
+            if removed := await evict(connection, name, moment, limit):
+                return removed
+            self._crowded.pop()
+        return 0
 
     async def _empty(self, connection: Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
         """Remove bodies of events that are kept; continues where it stopped, and now and then from the beginning."""
@@ -190,8 +205,9 @@ class Upkeep:
         self._emptied_to = last or self._emptied_to
         if not old:
             return 0, last is not None
-        await connection.execute(LOCK_EVENTS, old, min(old), max(old))
-        removed = _number(await connection.execute(EMPTY_BODIES, old, min(old), max(old)))
+        rows = await connection.fetch(LOCK_EVENTS, old, min(old), max(old))
+        seqs, keys = columns([(row["seq"], _key_of(row)) for row in rows], 2)
+        removed = affected(await connection.execute(EMPTY_BODIES, seqs, min(old), max(old), keys))
         await words.forget(connection, old)
         return removed, True
 
@@ -209,8 +225,10 @@ class Upkeep:
         rows = sorted((id_, body, hashlib.sha256(body).digest()) for id_, body in bodies.items())
         async with self._line.transaction() as connection:
             # Whoever wants to send one again waits, or was first: then it is not at rest.
-            await connection.execute(LOCK_REDACTED, [id_ for id_, _, _ in rows])
-            redacted = [row["seq"] for row in await connection.fetch(REDACT, *zip(*rows, strict=True))]
+            locked = await connection.fetch(LOCK_REDACTED, [id_ for id_, _, _ in rows])
+            keys = {row["id"]: _key_of(row) for row in locked}
+            values = columns([(*row, keys.get(row[0])) for row in rows], 4)
+            redacted = [row["seq"] for row in await connection.fetch(REDACT, *values)]
             await words.renew(connection, redacted)
         return len(redacted)
 
@@ -234,6 +252,5 @@ async def remove(connection: Connection, seqs: Sequence[int]) -> None:
         await connection.execute(statement, seqs, days.first_of(low), high)
 
 
-def _number(status: str) -> int:
-    """Of rows, from what the server says of a statement: ``DELETE 5``."""
-    return int(status.rpartition(" ")[2])
+def _key_of(row: Mapping[str, Any]) -> bytes | None:
+    return row["track"] and tracks.only_key(row["track"])

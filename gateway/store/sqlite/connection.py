@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 
 from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from gateway.event import tracks
 from gateway.store.contents import searchable
 from gateway.store.rules import cause_of, mentions, state_before
 from gateway.store.sqlite import tables
@@ -29,6 +30,7 @@ def connect(path: str, flags: int) -> apsw.Connection:
     connection.execute("PRAGMA cache_size = -16384")
     connection.create_scalar_function("cause_of", _cause_of, 1, deterministic=True)
     connection.create_scalar_function("content_of", _content_of, 1, deterministic=True)
+    connection.create_scalar_function("key_of", _key_of, 1, deterministic=True)
     connection.create_scalar_function("mentions", _mentions, 2, deterministic=True)
     connection.create_scalar_function("state_before", _state_before, 1, deterministic=True)
     return connection
@@ -40,6 +42,10 @@ def _cause_of(*values: Any) -> str:
 
 def _content_of(*values: Any) -> bytes:
     return searchable(values[0])
+
+
+def _key_of(*values: Any) -> bytes | None:
+    return values[0] and tracks.only_key(values[0])
 
 
 def _mentions(*values: Any) -> int:

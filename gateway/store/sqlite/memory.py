@@ -43,7 +43,6 @@ WAIT: Final = "INSERT INTO memory_wait (delivery_seq, name, key, since, until) V
 IS_KNOWN: Final = "SELECT EXISTS (SELECT 1 FROM memory WHERE name = ? AND key = ? AND expires > ?)"
 DUE_NOW: Final = "UPDATE delivery SET due = ?1 WHERE seq = ?2 AND state = 'pending'"
 WAIT_NO_MORE: Final = "DELETE FROM memory_wait WHERE delivery_seq = ?"
-SAY: Final = "UPDATE attempt SET memory = ? WHERE delivery_seq = ? AND number = ?"
 
 # --- reading ---
 
@@ -78,8 +77,6 @@ class Learning(Struct, kw_only=True):
     def _remember(self, held: Held, outcome: Outcome) -> None:
         assert outcome.learnt is not None
         db, now, learnt = self.records.db, self.change.now, outcome.learnt
-        if outcome.attempt is not None and outcome.attempt.memory:
-            db.execute(SAY, (storable(outcome.attempt.memory), held.seq, outcome.attempt.number))
         if learnt.remembered is None:
             return
         name, key = map(storable, learnt.remembered.subject)

@@ -79,7 +79,7 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
         body=body,
         sha256=sha256,
         label=label,
-        track=track or b"",
+        track=track if track and body_is == "kept" else b"",
     )
     return event, intact and found is not None, body_is
 
@@ -130,6 +130,7 @@ def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
         attempt.sent_bytes,
         attempt.sent_sha256,
         attempt.next_s,
+        storable(attempt.memory) or None,
         found and found.decode(),
     )
 

@@ -31,7 +31,7 @@ FROM new WHERE delivery.seq = new.seq AND delivery.state = 'pending'
 """
 ADD_ATTEMPTS: Final = """
 INSERT OR REPLACE INTO attempt (delivery_seq, number, recorded_at, started_at, duration_s, outcome, status, reason,
-    answer, config_revision, sent_bytes, sent_sha256, next_s, looked_up) VALUES {rows}
+    answer, config_revision, sent_bytes, sent_sha256, next_s, memory, looked_up) VALUES {rows}
 """
 DELIVERY: Final = """
 d.id, e.id, d.route, d.destination, d.state, d.attempts, d.attempts_before_replay, d.spent_s, d.crashes, d.due,
@@ -122,13 +122,13 @@ SELECT max(seq), json_group_array(seq) FILTER (WHERE body_is <> 'removed' AND {_
 FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2) e WHERE e.stored_at <= ?3
 """
 EMPTY_BODIES: Final = """
-UPDATE event SET body = x'', body_is = 'removed', redact = 0, track = NULL WHERE seq IN (SELECT value FROM json_each(?))
+UPDATE event SET body = x'', body_is = 'removed', redact = 0, track = key_of(track) WHERE seq IN (SELECT value FROM json_each(?))
 """
 TO_REDACT: Final = f"""
 SELECT e.seq, {_AT_REST} FROM event e INDEXED BY event_redact WHERE redact = 1 AND e.seq > ? ORDER BY e.seq LIMIT ?
 """
 REDACT: Final = f"""
-UPDATE event AS e SET body = ?, sha256 = ?, body_is = 'redacted', redact = 0, track = NULL
+UPDATE event AS e SET body = ?, sha256 = ?, body_is = 'redacted', redact = 0, track = key_of(track)
 WHERE id = ? AND redact = 1 AND {_AT_REST} RETURNING seq
 """
 PRUNE_ONCE: Final = """

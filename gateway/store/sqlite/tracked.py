@@ -49,7 +49,10 @@ COUNT: Final = "SELECT count(*) FROM record INDEXED BY record_expires WHERE sour
 PRUNE: Final = """
 DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE source = ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3)
 """
-EVICT: Final = "DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE source = ? ORDER BY expires LIMIT ?)"
+NTH: Final = "SELECT expires FROM record WHERE source = ? ORDER BY expires LIMIT 1 OFFSET ?"
+EVICT: Final = """
+DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE source = ? AND expires < ? ORDER BY expires LIMIT ?)
+"""
 
 
 def decide(
@@ -123,10 +126,13 @@ def prune(db: apsw.Connection, limit: int, now: float) -> int:
     return removed
 
 
-def evict(db: apsw.Connection, most: int, limit: int) -> int:
-    """Remove records of sources that have more than ``most``, those without an event for the longest time; how many."""
-    for source, count in counts(db).items():
-        if count > most:
-            db.execute(EVICT, (source, min(count - most, limit)))
-            return db.changes()
-    return 0
+def crowded(db: apsw.Connection, most: int) -> dict[str, float]:
+    """Sources with more than ``most`` records: until when those that stay are remembered at least. Looks at each record."""
+    found = {source: count - most for source, count in counts(db).items() if count > most}
+    return {source: db.execute(NTH, (source, many)).get for source, many in found.items()}
+
+
+def evict(db: apsw.Connection, source: str, until: float, limit: int) -> int:
+    """Remove records of a source that are remembered for less long; how many."""
+    db.execute(EVICT, (source, until, limit))
+    return db.changes()

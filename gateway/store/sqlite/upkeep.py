@@ -49,6 +49,8 @@ class Upkeep:
     def __init__(self) -> None:
         self._pruned_to = self._emptied_to = 0
         self._swept_at = self._counted_at = -math.inf
+        #: Sources that remember too many records, and until when those that stay are remembered at least.
+        self._crowded: dict[str, float] = {}
         self.words = WordIndex()
         #: What was removed is left in the log, perhaps. For any thread.
         self.is_log_dirty = False
@@ -74,13 +76,15 @@ class Upkeep:
         return removed, more
 
     def _evict(self, db: apsw.Connection, retention: Retention, limit: int, now: float) -> int:
-        """Records that are one too many; they are counted now and then, which looks at each."""
-        if now - self._counted_at < COUNT_S:
-            return 0
-        removed = tracked.evict(db, retention.records, limit)
-        if not removed:
-            self._counted_at = now
-        return removed
+        """Remove the oldest records of sources with too many. Counting looks at each, so it is done once a minute."""
+        if not self._crowded and now - self._counted_at >= COUNT_S:
+            self._crowded, self._counted_at = tracked.crowded(db, retention.records), now
+        while self._crowded:
+            source, until = self._crowded.popitem()
+            if removed := tracked.evict(db, source, until, limit):
+                self._crowded[source] = until
+                return removed
+        return 0
 
     def redact(self, db: apsw.Connection, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events that are still at rest; how many were."""

@@ -343,6 +343,33 @@ def test_what_an_attempt_looked_up_and_chose_is_kept_with_it(run, clock):
     run(scenario)
 
 
+def test_each_attempt_that_is_recorded_with_others_keeps_what_it_looked_up_and_says_of_memory_itself(run):
+    async def scenario(store):
+        leases = [lease for _ in range(2) for lease in await leased(store, "crm", "slack", "ops")]
+        lookup = Lookup(name="person", destination="crm", duration_s=10.0)
+        more = (
+            {"lookups": (lookup,), "choice": 1},
+            {"memory": "nothing is remembered as crm-id of 1"},
+            {},
+            {"choice": 2, "memory": "remembered as crm-id of 2"},
+            {"lookups": (lookup, lookup)},
+            {"memory": "grüße"},
+        )
+        made = {lease.delivery.id: attempt(lease, **each) for lease, each in zip(leases, more, strict=True)}
+        # One of them is settled twice: nothing of the second outcome is recorded.
+        await store.settle([Outcome(leases[4], Delivered(), made[leases[4].delivery.id])])
+        again = replace(made[leases[4].delivery.id], lookups=(), memory="too late")
+        outcomes = [Outcome(lease, Delivered(), made[lease.delivery.id]) for lease in leases]
+        outcomes[4] = Outcome(leases[4], Delivered(), again)
+        assert leases[4].delivery.id not in await store.settle(outcomes)
+        kept = {}
+        for event_id in {lease.delivery.event_id for lease in leases}:
+            kept |= (await store.event(event_id)).attempts
+        assert kept == {id_: (each,) for id_, each in made.items()}
+
+    run(scenario)
+
+
 def test_what_the_file_discards_has_ended_with_its_reason_and_is_not_claimed_again(run, clock):
     async def scenario(store):
         [lease] = await leased(store, "slack", lanes=["7"])

@@ -43,6 +43,7 @@ ASKED = {
     "SETTLE_OVER": ([_outcome],),
     "NEXT_IN_LANES": (_text, _bytes),
     "GIVE_BACK": (_seq, 1),
+    "NOTE": (_seq, [1, 1], _bytes, _bytes),
     "CRASHED": ("dlv_1",),
     "LOAD": (_text,),
     "DUE": (0.0,),
