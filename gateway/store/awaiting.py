@@ -1,12 +1,12 @@
 """What sources are expected to send: where a store keeps what has not come yet."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 #: Events that a source may be waited for at a time; what is awaited beyond that is not kept.
-MOST_OPEN = 10_000
+MOST_OPEN: Final = 10_000
 
 
 class Expectation(Struct, frozen=True, kw_only=True):

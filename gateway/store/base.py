@@ -156,11 +156,11 @@ class Store(Reads, Protocol):
     def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
         """Store the events of one request with their deliveries, all or nothing, on disk before the future is done.
 
-        A key seen within its window stores nothing and gives the first event's id. An event about a record writes it, if
-        the record is still as the event was planned on; if not, nothing of its request is stored (``Appended.stale``). Calls that wait at the same time
-        share one transaction. ``replica`` gets a lease for each delivery that asks for one, unless other deliveries
-        for its destination are due. The append is carried out even if the caller goes away: if it cancels the future,
-        the leases are given back.
+        An event whose key was seen within its window is not stored again: the result has the first event's id. An event
+        about a record writes the record, unless another event has changed it since this one was planned: then nothing of
+        the request is stored (``Appended.stale``). Calls that wait at the same time share one transaction. ``replica``
+        gets a lease for each delivery that asks for one, unless other deliveries for its destination are due. The append
+        is carried out even if the caller goes away: if it cancels the future, the leases are given back.
         """
 
     async def claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
@@ -174,20 +174,21 @@ class Store(Reads, Protocol):
         """Events with their bodies; a CorruptEvent for each whose checksum is wrong. Unknown ids are absent."""
 
     async def gathered(self, delivery_id: str) -> Sequence[str]:
-        """The ids of the events that a digest sends, in the order of acceptance; none joins it from now on.
+        """The ids of the events that a digest sends, in the order of acceptance; no other event joins it from now on.
 
-        ``delivery_id``: of the delivery that sends it. The deliveries of the others are pending without being due, and take
-        its outcome when that is settled.
+        ``delivery_id`` is the delivery that sends the digest. The deliveries of the other events are pending and never due;
+        when this one is settled, they get its outcome.
         """
 
     async def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
         """What is remembered, and how long a delivery has waited for it. Everything that was settled before is known."""
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        """Record attempts and new states together; the ids whose lease was still held. A lost lease changes nothing.
+        """Record attempts and new states together; return the ids whose lease was still held. A lost lease changes nothing.
 
-        What is remembered for a key replaces what was. Deliveries that wait for it are due at once, those of other
-        destinations too, and one that would begin to wait for what is remembered by now is due at once.
+        What an outcome remembers replaces what its key had before. Deliveries that wait for that key are due at once,
+        those of other destinations too. So is a delivery whose outcome says that it waits for something that has been
+        remembered meanwhile.
         """
 
     async def wake(self) -> Collection[str]:

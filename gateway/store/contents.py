@@ -30,13 +30,12 @@ NO_HEAD: Final = Head({})
 
 def head_of(event: Event) -> bytes:
     """The headers and the query of an event, and why it is invalid, as a JSON object of texts."""
+    head = dict(event.headers)
     if event.invalid is not None:
-        path, reason = _INVALID
-        said = {path: event.invalid.path, reason: event.invalid.reason}
-        return msgspec.json.encode({**event.headers, **said, **({_QUERY: event.query} if event.query else {})})
+        head.update(zip(_INVALID, (event.invalid.path, event.invalid.reason), strict=True))
     if event.query:
-        return msgspec.json.encode({**event.headers, _QUERY: event.query})
-    return msgspec.json.encode(event.headers if type(event.headers) is dict else dict(event.headers))
+        head[_QUERY] = event.query
+    return msgspec.json.encode(head)
 
 
 def read_head(head: bytes | str) -> Head | None:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
-#: Keys that are kept under one name. One more takes the place of the one that was remembered the longest ago.
+#: Keys kept under one name. When there are more, those remembered the longest ago are forgotten.
 MOST_KEYS: Final = 1_000_000
 #: The values of one key, as JSON; bytes.
 MOST_BYTES: Final = 16 * 1024

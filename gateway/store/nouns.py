@@ -6,18 +6,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from gateway.model import (
-    Attempt,
-    Dead,
-    Delivered,
-    Delivery,
-    Discard,
-    Event,
-    Notice,
-    Release,
-    Retry,
-    Waits,
-)  # fmt: skip
+from gateway.model import Attempt, Dead, Delivered, Delivery, Discard, Event, Notice, Release, Retry, Waits
 from gateway.store.memory import Learnt
 
 #: ``kept``, or why a body is not what was received: ``removed`` by retention, ``redacted``, or ``forgotten``: then it
@@ -199,7 +188,7 @@ class Retention(Struct, frozen=True, kw_only=True):
     bodies_s: float = math.inf
     attempts_s: float = 30 * 86400.0
     dead_s: float = 90 * 86400.0
-    #: The most records of one source; those that have had no event for the longest time go first.
+    #: The most records of one source; those without an event for the longest time are removed first.
     records: int = 1_000_000
 
 
