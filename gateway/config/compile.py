@@ -25,6 +25,7 @@ from gateway.config import (
     signing,
     silences,
     summaries,
+    tracking,
     ways,
 )  # fmt: skip
 from gateway.config.advice import Adviser
@@ -245,6 +246,7 @@ class _Compiler:
         for name, keys in self._written.sources.items():
             advise_secrets(self._reading, name, keys)
         schemas.advise(self._reading, self._written, known)
+        tracking.advise(self._reading, self._written, known)
         adviser.advise(enabled)
 
     def _values(self) -> dict[str, object]:

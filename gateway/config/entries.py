@@ -12,6 +12,7 @@ from gateway.config import checks, lookups, memory
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.gathering import GatheringCompiler
+from gateway.config.headers import in_braces
 from gateway.config.lookups import FetchCompiler
 from gateway.config.messages import MessageCompiler, compiled
 from gateway.config.samples import Known
@@ -28,6 +29,7 @@ from gateway.event.match import Expression, Rule
 from gateway.event.naming import INVALID
 from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
+from gateway.render.reads import names_in
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message, Once
 from gateway.routing.gathering import DIGEST_ROOTS
@@ -138,7 +140,7 @@ class EntryCompiler:
 
     def _check_condition(self, keys: EntryKeys, field: Field, sources: Sequence[str], roots: frozenset[str]) -> None:
         root = re.split(r"[.\[]", field.path.text, maxsplit=1)[0]
-        name = memory.recalled_in(keys, root)
+        name = memory.recalled(keys, (root,))
         if root in lookups.names(keys):
             lookups.refuse_early(self._reading, field.path.place, "where", root)
         elif name and name not in roots:
@@ -225,10 +227,10 @@ class EntryCompiler:
             self.conditions.compile(where, self.fields.check_named)
 
     def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
-        if keys.condition is not None and (name := memory.recalled_in(keys, keys.condition.text)):
-            memory.refuse_too_early(self._reading, keys.at("if"), f'"if" of "{keys.called}"', name)
-            return None
         if keys.condition is None or self._is_early(keys, "if"):
+            return None
+        if name := memory.recalled(keys, names_in(in_braces(keys.condition).text)):
+            memory.refuse_too_early(self._reading, keys.at("if"), f'"if" of "{keys.called}"', name)
             return None
         evaluate = compiled(self._reading, templates.truth, keys.condition)
         if evaluate is None:

@@ -41,7 +41,7 @@ def paths_in(keys: MessageKeys) -> Iterator[tuple[str, Place]]:
     """The same of one message and of those it chooses from, without the options of its destinations and without files."""
     for each in (keys, *((keys.choose or ()) if isinstance(keys, EntryKeys) else ())):
         if isinstance(each, ChoiceKeys) and each.condition is not None:
-            yield from _paths(TemplateText(f"{{{{ {each.condition.text} }}}}", each.condition.place))
+            yield from _paths(in_braces(each.condition))
         for text in _texts(each):
             yield from _paths(text)
 
@@ -107,9 +107,14 @@ def _reads(text: TemplateText) -> Reads:
 def _conditions(keys: EntryKeys) -> Iterator[TemplateText]:
     for condition in (keys.condition, *(each.condition for each in keys.choose or ())):
         if condition is not None:
-            yield TemplateText(f"{{{{ {condition.text} }}}}", condition.place)
+            yield in_braces(condition)
     if keys.once is not None and keys.once.per is not None:
         yield keys.once.per
+
+
+def in_braces(condition: TemplateText) -> TemplateText:
+    """An expression as the template that prints it."""
+    return TemplateText(f"{{{{ {condition.text} }}}}", condition.place)
 
 
 def _texts(keys: MessageKeys | FetchKeys) -> Iterator[TemplateText]:

@@ -6,11 +6,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from gateway.config.headers import in_braces
 from gateway.config.messages import MessageCompiler
 from gateway.config.schema.entries import EntryKeys, FetchKeys
 from gateway.config.schema.reading import Reading
 from gateway.errors import Place
 from gateway.render import FUNCTIONS, Templates
+from gateway.render.reads import names_in
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Fetch, Message
 from gateway.routing.lookups import PATIENCE_S
@@ -120,12 +122,11 @@ def named_early(keys: EntryKeys) -> Iterator[tuple[Place, str, str]]:
     known = names(keys)
     if not known:
         return
-    texts = [("if", keys.condition)] if keys.condition is not None else []
+    texts = [("if", in_braces(keys.condition))] if keys.condition is not None else []
     if keys.once is not None and keys.once.per is not None:
         texts.append(("once", keys.once.per))
     for key, text in texts:
-        words = set(re.findall(r"(?<![\w.'\"|])[A-Za-z_]\w*", text.text))
-        yield from ((text.place, key, name) for name in sorted(known & words))
+        yield from ((text.place, key, name) for name in sorted(known & names_in(text.text)))
 
 
 def refuse_early(reading: Reading, place: Place, key: str, name: str) -> None:

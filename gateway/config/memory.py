@@ -1,7 +1,6 @@
 """What entries remember of answers, and recall: checked over the whole file, since one entry recalls what another keeps."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -155,10 +154,9 @@ class MemoryCompiler:
         return segments
 
 
-def recalled_in(keys: EntryKeys, text: str) -> str:
-    """What an entry recalls that an expression or a path asks for; empty: nothing."""
-    names = dict.fromkeys(name for each in messages_of([keys]) for name in each.recall)
-    return next((name for name in names if re.search(rf"(?<![\w.'\"]){re.escape(name)}(?![\w'\"])", text)), "")
+def recalled(keys: EntryKeys, names: Collection[str]) -> str:
+    """What an entry recalls that is among these names; empty: nothing."""
+    return next((name for each in messages_of([keys]) for name in each.recall if name in names), "")
 
 
 def refuse_too_early(reading: Reading, place: Node | Place, called: str, name: str) -> None:

@@ -100,13 +100,13 @@ def request_in(data: bytes, name: str) -> tuple[bytes, Mapping[str, str]]:
 def documented(source: Source) -> Iterator[Sample]:
     """The samples that say what a source sends; those of a preset for any sender are mere examples."""
     preset = presets.load(source.preset)
-    for name, body in source.samples.items():
-        if preset.any_types and name not in source.own_samples:
+    parsed = {name: _parsed(source, body, source.sample_headers[name]) for name, body in source.samples.items()}
+    known = _known(source, parsed.values())
+    for name, first in parsed.items():
+        if first is None or (preset.any_types and name not in source.own_samples):
             continue
-        sample = _received(source, body, source.sample_headers[name])
-        if sample is None:
-            continue
-        yield from remembered(sample)
+        sample = _sample(source, first)
+        yield from _remembered(sample, known.get(_subject(first.event.type), {}))
         promised, attrs = preset.promised.get(sample.called), sample.facts.get("attrs")
         if promised is not None and isinstance(attrs, Mapping) and name not in source.own_samples:
             least = {name: value for name, value in attrs.items() if name in promised}
@@ -114,17 +114,22 @@ def documented(source: Source) -> Iterator[Sample]:
             yield replace(sample, facts={**sample.facts, "attrs": least}, called=called)
 
 
-def remembered(sample: Sample) -> Iterator[Sample]:
-    """The sample as an event whose record was known before, and then as the first one about it; as it is without ``track``."""
+def _known(source: Source, parsed: Iterable[Received | None]) -> Mapping[str, Mapping[str, object]]:
+    """By subject, the fields that its samples have together; none without ``track``."""
+    found: dict[str, dict[str, object]] = {}
+    if source.naming.tracking is not None:
+        for each in filter(None, parsed):
+            fields = source.naming.tracking.fields_in(source.naming.facts(each.event, each.payload))
+            found.setdefault(_subject(each.event.type), {}).update(fields)
+    return found
+
+
+def _remembered(sample: Sample, known: Mapping[str, object]) -> Iterator[Sample]:
+    """The sample as an event about a record that was ``known``, then as the first one about it; as it is without ``track``."""
     source, event, payload = sample.source, sample.event, sample.facts["payload"]
     if source.naming.tracking is None:
         yield sample
         return
-    known: dict[str, object] = {}
-    for name, body in source.samples.items():
-        other = _parsed(source, body, source.sample_headers[name])
-        if other is not None and _subject(other.event.type) == _subject(event.type):
-            known |= source.naming.tracking.fields_in(source.naming.facts(other.event, other.payload))
     after = source.naming.after(event, payload, known)
     yield replace(sample, event=after, facts=source.naming.facts(after, payload))
     yield replace(sample, called=f"{sample.called} (the first event about its record)")
@@ -145,24 +150,19 @@ def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -
             body, headers = body_of(test, source, folder), headers_of(test, source)
         except (GatewayError, OSError, ValueError):
             continue
-        sample = _received(source, body, headers, test.before)
-        if sample is not None:
-            found.setdefault(test.source, []).append(sample)
+        first = _parsed(source, body, headers)
+        if first is not None:
+            found.setdefault(test.source, []).append(_sample(source, first, test.before))
     return found
 
 
-def _received(
-    source: Source, body: bytes, headers: Mapping[str, str], before: Mapping[str, object] | None = None
-) -> Sample | None:
-    """The first event of a request; None if it cannot be parsed."""
-    first = _parsed(source, body, headers)
-    if first is None:
-        return None
+def _sample(source: Source, first: Received, before: Mapping[str, object] | None = None) -> Sample:
     event = source.naming.after(first.event, first.payload, before) if before is not None else first.event
     return Sample(source, event, source.naming.facts(event, first.payload), event.type)
 
 
 def _parsed(source: Source, body: bytes, headers: Mapping[str, str]) -> Received | None:
+    """The first event of a request; None if it cannot be parsed."""
     raw = [(key.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for key, value in headers.items()]
     try:
         first = source.received(raw, body, now=0.0)[0]

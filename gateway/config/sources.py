@@ -105,9 +105,7 @@ def compiled_source(
         dropped_query=SECRET_QUERY | secret_query,
         redaction=replace(redacted, dropped=SECRET_HEADERS | secret_headers, dropped_query=SECRET_QUERY | secret_query),
     )
-    source = with_samples(reading, name, keys, schemas.with_schema(reading, keys, source), preset)
-    tracking.advise(reading, name, keys, source)
-    return source
+    return with_samples(reading, name, keys, schemas.with_schema(reading, keys, source), preset)
 
 
 def _home(keys: SourceKeys, text: str) -> str:

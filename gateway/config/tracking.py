@@ -6,7 +6,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.config.samples import documented
+from gateway.config.samples import Known
+from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys, TrackKeys
 from gateway.event import tracks
@@ -14,7 +15,6 @@ from gateway.event.naming import Naming, Tracking, template_problem
 from gateway.event.paths import PathRefused, split_path, starred_path
 from gateway.hiding.redaction import Redaction
 from gateway.presets import Preset
-from gateway.routing.sources import Source
 
 #: Where the fields of a record usually are.
 ATTRS: Final = "attrs"
@@ -125,11 +125,11 @@ def _refuse_removed(reading: Reading, name: str, keys: SourceKeys, tracking: Tra
                 reading.error(place, message, "identify them by another field: track: {per: ...}")
 
 
-def advise(reading: Reading, name: str, keys: SourceKeys, source: Source) -> None:
+def advise(reading: Reading, written: FileKeys, known: Known) -> None:
     """Warn of records that no sample is about."""
-    if keys.track is None or source.naming.tracking is None:
-        return
-    samples = [each for each in documented(source) if not each.called.endswith(")")]
-    if samples and not any(map(source.naming.tracking.key, (each.facts for each in samples))):
-        message = f'no sample of "{name}" has what identifies a record, so nothing would be remembered'
-        reading.warning(keys.key_at("track"), message, "name fields that exist: track: {per: ...}")
+    for name, source in known.sources.items():
+        tracking, samples = source.naming.tracking, known.samples([name])
+        if tracking is not None and samples and not any(tracking.key(each.facts) for each in samples):
+            message = f'no sample of "{name}" has what identifies a record, so nothing would be remembered'
+            place = written.sources[name].key_at("track")
+            reading.warning(place, message, "name fields that exist: track: {per: ...}")

@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from typing import Final
 
-from jinja2 import Environment, nodes
+from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2.meta import find_undeclared_variables
 from msgspec import Struct
 
 from gateway.errors import Place
 from gateway.render.compiler import Source
 from gateway.render.expressions import header_of
+from gateway.render.filters import FILTERS, TESTS
 
 #: Only parses.
 _ENVIRONMENT: Final = Environment(autoescape=False)  # noqa: S701  nothing is rendered with it
+_ENVIRONMENT.filters.update(FILTERS)
+_ENVIRONMENT.tests.update(TESTS)
 
 
 class Reads(Struct, frozen=True):
@@ -28,6 +32,14 @@ def reads_of(text: str, place: Place) -> Reads:
     source = Source(text, place)
     tree = _ENVIRONMENT.parse(text)
     return Reads(tuple(_headers(tree, source)), tuple(_files(tree)))
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The names that a template takes from the event: ``attrs``. None of one that does not compile, which is reported."""
+    try:
+        return frozenset(find_undeclared_variables(_ENVIRONMENT.parse(text)))
+    except (TemplateSyntaxError, RecursionError):
+        return frozenset()
 
 
 def _headers(tree: nodes.Template, source: Source) -> Iterator[tuple[str, Place]]:

@@ -1,8 +1,12 @@
 """``fetch`` and ``choose``, compiled: what they ask of destinations, and which of these go together."""
 
+import json
+import re
+
 import pytest
 
 from gateway.config import load
+from gateway.errors import ConfigError
 from gateway.rehearsal.expectations import failures, read
 from gateway.routing.changes import changed
 from gateway.routing.lookups import PATIENCE_S
@@ -100,6 +104,64 @@ def test_every_element_of_send_looks_up_what_its_route_does(loaded):
         "both/1": ["person"],
         "both/2": ["person"],
     }
+
+
+# --- conditions and keys that name what is known only later ---
+
+#: What is looked up and what is recalled have names that are ordinary words.
+LATER = """\
+  - name: keeps
+    match: contact.created
+    to: crm
+    text: a
+    remember: {as: kept, per: "{{ attrs.id }}", values: {id: json.id}, for: 90d}
+  - name: one
+    match: contact.created
+    to: chat
+    fetch: {person: {from: crm, path: /x}}
+    recall: {contact: {from: kept, per: "{{ attrs.id }}"}}
+    text: a
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("once", "person:{{ attrs.id }}"),
+        ("once", "{{ attrs.id }} of a contact"),
+        ("once", "{# of the person #}{{ attrs.id }}"),
+        ("once", "{{ attrs.id }}-{{ attrs.person }}-{{ attrs['contact'] }}"),
+        ("once", "{% for person in [attrs.id, 2] %}{{ person }}{% endfor %}"),
+        ("once", "{% set contact = attrs.id %}{{ contact }}"),
+        ("if", "attrs.type == 'a person or a contact'"),
+        ("if", 'attrs.note == "the \\"person\\""'),
+        ("if", "attrs.id and attrs.contact"),
+        ("if", "attrs.firstname | default(attrs.person) != 'contact'"),
+    ],
+)
+def test_a_word_in_a_text_is_no_use_of_what_has_this_name(loaded, key, text):
+    value = {"once": {"per": text, "for": "1d"}, "if": text}[key]
+    loaded(LATER + f"    {key}: {json.dumps(value)}\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "name"),
+    [
+        ("once", "{{ person.id }}", "person"),
+        ("once", "{{ attrs.id }}{% if person %}a{% endif %}", "person"),
+        ("once", "{{ attrs.id ~ person['id'] }}", "person"),
+        ("if", "person.items", "person"),
+        ("if", "attrs.id|string in person", "person"),
+        ("if", "attrs.id == 1 and (contact.id)", "contact"),
+        ("if", "not contact", "contact"),
+    ],
+)
+def test_a_name_that_is_known_later_is_refused_in_what_is_decided_at_once(loaded, key, text, name):
+    value = {"once": {"per": text, "for": "1d"}, "if": text}[key]
+    with pytest.raises(ConfigError) as refused:
+        loaded(LATER + f"    {key}: {json.dumps(value)}\n")
+    [problem] = refused.value.problems
+    assert re.search(rf'{name}"?, which is (looked up only when|recalled later)', problem.message)
 
 
 # --- in tests of the file ---

@@ -8,6 +8,7 @@ from gateway.config import load
 from gateway.config.samples import Known
 from gateway.errors import ConfigError
 from gateway.rehearsal.expectations import failures, read
+from gateway.routing.sources import Source
 
 HEAD = "version: 1\nsources:\n  app: {preset: %s, secret: own-secret-of-the-tests%s}\n"
 TO = "destinations:\n  log: {type: file, path: log.ndjson}\n"
@@ -45,6 +46,28 @@ def test_a_test_of_one_type_says_nothing_about_others(loaded):
     text = "routes: [{match: a.b, to: log}, {name: c, where: {payload.x.y: 5}, to: log}]\n"
     tests = "tests: [{name: a, payload: {type: a.b}, expect: [log]}]"
     assert warnings(loaded(text + tests)) == []
+
+
+def test_the_samples_of_a_source_that_tracks_are_parsed_once(loaded, tmp_path, monkeypatch):
+    (tmp_path / "samples").mkdir()
+    for number in range(30):
+        body = {
+            "event": "note.created",
+            "model": "Note",
+            "event_type": "created",
+            "data": {"id": number, f"field{number}": 1},
+        }
+        (tmp_path / "samples" / f"note.{number}.json").write_text(json.dumps(body))
+    parsed = []
+    received = Source.received
+    monkeypatch.setattr(
+        Source, "received", lambda *given, **more: (parsed.append(given[0].name), received(*given, **more))[1]
+    )
+    config = loaded("", "xobito", ", samples: samples, track: 180d")
+    assert parsed.count("app") == len(config.sources["app"].samples)
+    known = Known(config.sources, (), tmp_path).documented["app"]
+    [one] = [each for each in known if each.facts["payload"]["data"].get("field7") and not each.called.endswith(")")]
+    assert set(one.facts["before"]) > {f"field{number}" for number in range(30)}, "what the others of its kind have"
 
 
 def test_samples_of_ones_own_are_added_to_those_of_the_preset_and_replace_them(loaded, tmp_path):
