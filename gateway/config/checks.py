@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway import presets
 from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
+from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
@@ -47,6 +48,13 @@ def source_path(reading: Reading, path: Words) -> None:
     elif not _SOURCE_PATH.fullmatch(path.text) or {".", ".."} & set(path.text.split("/")):
         hint = "use letters, digits and - . _ ~ between single slashes, with none at the end: /hooks/xobito"
         reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
+
+
+def sent_nowhere(reading: Reading, keys: EntryKeys, key: str) -> None:
+    """Refuse a key that says how or when an entry sends, if it sends nothing."""
+    if keys.to == ():
+        message = f'"{key}" of "{keys.called}" has no effect: to is []'
+        reading.error(keys.key_at(key), message, "remove it, or name a destination")
 
 
 def path_to_one(reading: Reading, path: Words, parse: Callable[[str], tuple[str, ...]] = split_path) -> tuple[str, ...]:

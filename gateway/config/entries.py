@@ -168,10 +168,7 @@ class EntryCompiler:
         if keys.delay is None and keys.hours is None:
             return None
         skips = keys.hours is not None and keys.hours.otherwise == "skip"
-        if keys.to == ():
-            key = "delay" if keys.delay else "hours"
-            message = f'"{key}" of "{keys.called}" has no effect: to is []'
-            self._reading.error(keys.key_at(key), message, "remove it, or name a destination")
+        checks.sent_nowhere(self._reading, keys, "delay" if keys.delay else "hours")
         if skips and keys.section == "failed":
             message = f'hours of "{keys.called}" cannot skip what failed'
             hint = "write otherwise: wait; the messages are sent when they open"
@@ -278,9 +275,7 @@ class EntryCompiler:
                     f'an element of choose without "if" always holds: what follows it in "{keys.called}" is never sent'
                 )
                 self._reading.error(each.place, message, "give it an if, or put it last")
-        if keys.to == ():
-            message = f'"choose" of "{keys.called}" has no effect: to is []'
-            self._reading.error(keys.key_at("choose"), message, "remove it, or name a destination")
+        checks.sent_nowhere(self._reading, keys, "choose")
 
     # --- which events ---
 

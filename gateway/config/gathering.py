@@ -30,9 +30,8 @@ class GatheringCompiler:
             message = f'"{keys.called}" has both "{written[0]}" and "{written[1]}"'
             self._reading.error(keys.key_at(written[1]), message, "keep one: each of them says when it is sent")
         for key in written:
-            if key != "delay" and keys.to == ():
-                message = f'"{key}" of "{keys.called}" has no effect: to is []'
-                self._reading.error(keys.key_at(key), message, "remove it, or name a destination")
+            if key != "delay":
+                checks.sent_nowhere(self._reading, keys, key)
         return self._digest(keys, sources) if keys.digest is not None else self._debounce(keys, templates)
 
     def _digest(self, keys: EntryKeys, sources: tuple[str, ...]) -> Digest | None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from gateway.config import checks
 from gateway.config.headers import in_braces
 from gateway.config.messages import MessageCompiler
 from gateway.config.schema.entries import EntryKeys, FetchKeys
@@ -73,9 +74,7 @@ class FetchCompiler:
         if keys.section == "failed":
             hint = "remove it: the report of a failure must not wait for another system"
             self._reading.error(keys.key_at("fetch"), f'"fetch" cannot be used in failed: "{keys.called}"', hint)
-        if keys.to == ():
-            message = f'"fetch" of "{keys.called}" has no effect: to is []'
-            self._reading.error(keys.key_at("fetch"), message, "remove it, or name a destination")
+        checks.sent_nowhere(self._reading, keys, "fetch")
 
     def _is_name(self, name: str, known: frozenset[str], place: Place) -> bool:
         if not _NAME.fullmatch(name):

@@ -5,7 +5,7 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.oauth import NEEDED, OAuthKeys, foreign
+from gateway.config.schema.oauth import NEEDED, USUAL_REDIRECT, OAuthKeys, foreign
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.text import hosts
 from gateway.config.text.reader import Scalar
@@ -15,7 +15,6 @@ SECRET_KEY: Final = "GATEWAY_SECRET_KEY"  # noqa: S105  the variable's name
 #: Characters of the key that encrypts refresh tokens.
 SHORTEST_KEY: Final = 32
 HOW_TO_MAKE_ONE: Final = "openssl rand -hex 32"
-USUAL_REDIRECT: Final = "http://127.0.0.1:8976/callback"
 #: Fields of a token request that are the gateway's own.
 _OWN_FIELDS: Final = frozenset(
     {

@@ -197,15 +197,20 @@ def _check_names(tree: nodes.Template, undeclared: Collection[str], roots: Colle
     called = {call.node.name for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)}
     for name in tree.find_all(nodes.Name):
         if name.name in undeclared:
-            known = FUNCTIONS if name.name in called else {*roots, "omit"}
-            hint = "write none" if name.name in ("null", "nil") else did_you_mean(name.name, known)
-            if "events" in roots and name.name not in known:
-                hint = (
-                    f"a digest has events, count, by, first and last: first.{name.name}, or {{% for each in events %}}"
-                )
-            if name.name in tracks.ROOTS:
-                hint = f"{name.name} is what a source with track knows: add track: 180d to every source of this route"
+            hint = _instead_of(name.name, roots, is_called=name.name in called)
             raise Refused(name.lineno, f'unknown name "{name.name}"', hint)
+
+
+def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
+    if name in ("null", "nil"):
+        return "write none"
+    if is_called:
+        return did_you_mean(name, FUNCTIONS)
+    if "events" in roots:
+        return f"a digest has events, count, by, first and last: first.{name}, or {{% for each in events %}}"
+    if name in tracks.ROOTS:
+        return f"{name} is what a source with track knows: add track: 180d to every source of this route"
+    return did_you_mean(name, {*roots, "omit"})
 
 
 def _check_calls(tree: nodes.Template) -> None:

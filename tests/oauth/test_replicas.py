@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.config.oauth import USUAL_REDIRECT
+from gateway.config.schema.oauth import USUAL_REDIRECT
 from gateway.egress import Door, Egress
 from gateway.errors import NotLoggedIn, StoreUnavailable, TokenAwaited
 from gateway.oauth import tokens as module

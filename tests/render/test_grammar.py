@@ -4,7 +4,8 @@ import pytest
 
 from gateway.destinations import slack
 from gateway.destinations.escapes import no_escape
-from gateway.render import TemplateText
+from gateway.render import Templates, TemplateText
+from gateway.routing.gathering import DIGEST_ROOTS
 from tests.render.given import HERE, refusal
 
 
@@ -46,6 +47,20 @@ def test_a_mistake_is_found_when_the_template_is_compiled(templates, source, lin
     assert (problem.place.file, problem.place.line) == ("routes.yaml", line)
     assert message in problem.message
     assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("{{ attrs.id }}", "first.attrs, or {% for each in events %}"),
+        ("{{ record.id }}", "first.record, or {% for each in events %}"),
+        ("{{ null }}", "write none"),
+        ("{{ slak_link('a') }}", 'did you mean "slack_link"?'),
+    ],
+)
+def test_an_unknown_name_in_a_digest_has_the_hint_that_helps(folder, source, hint):
+    templates = Templates(folder, roots=DIGEST_ROOTS)
+    assert hint in refusal(templates.text, TemplateText(source, HERE), no_escape).hint
 
 
 def test_names_a_template_makes_itself_are_known(text):

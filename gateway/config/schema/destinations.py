@@ -242,9 +242,6 @@ class DestinationKeys(DefaultsKeys):
     is_inbox: bool = False
 
 
-#: Why a type does not have a key, where somebody would wonder.
-_WHY_NOT: Final = {"sign": ": its address is its login, and nobody there checks a signature"}
-
 _WITHOUT_URL: Final = [kind.name for kind in KINDS.values() if not kind.has_url]
 _OF_FILE: Final = {"properties": {"type": {"enum": _WITHOUT_URL}}, "required": ["type"]}
 
@@ -295,7 +292,7 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         if text in found.written and declared.types and found.type not in declared.types:
             only = f"; only type {' or '.join(declared.types)} has it" if len(declared.types) <= 3 else ""
             message = f'a destination of type {found.type} cannot have "{text}"'
-            reading.error(found.key_at(text), message, f"remove it{_WHY_NOT.get(text, '')}{only}")
+            reading.error(found.key_at(text), message, f"remove it{only}")
     for needed in ("url" if KINDS[found.type].has_url else "path", *_NEEDED[found.type]):
         if needed not in found.written:
             reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)

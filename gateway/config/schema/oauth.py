@@ -11,6 +11,7 @@ from gateway.config.text.reader import Node
 from gateway.model import Secret
 from gateway.oauth.settings import Grant
 
+USUAL_REDIRECT: Final = "http://127.0.0.1:8976/callback"
 GRANTS: Final[tuple[str, ...]] = get_args(Grant)
 #: The keys that some grants have and others do not.
 OF_GRANT: Final[Mapping[str, tuple[str, ...]]] = {
@@ -102,7 +103,7 @@ class OAuthKeys(Section):
     redirect_url: Words | None = key(
         values.words,
         "where that page sends the browser, as registered with the vendor; gateway login listens there if it is this machine",
-        usual="http://127.0.0.1:8976/callback",
+        usual=USUAL_REDIRECT,
     )
     device_url: Words | None = key(
         values.words, "where a code for a person is requested: https://crm.example.com/oauth/device/code"

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway import presets
 from gateway.config.schema import values
 from gateway.config.schema.keys import Section, key, nested
-from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shape_of, shaped
+from gateway.config.schema.reading import Reading, Shape, shaped
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
 from gateway.config.schema.verify import InHeaderKeys, SignatureKeys, TimestampKeys
 from gateway.config.text.reader import Node
-from gateway.wording import suggest
 
 _PREFIX: Final = re.compile(r"^(?:v1a?,)?wh(?:sec|sk)_")
 #: Characters of what is worth hiding: fewer would hide words.
@@ -26,17 +24,6 @@ def _secrets(reading: Reading, node: Node, label: str) -> tuple[Written, ...] | 
     texts = (each.secret.reveal() for each in found)
     reading.secrets.update(rest for text in texts if (rest := _PREFIX.sub("", text)) != text and len(rest) > _SHORTEST)
     return found or None
-
-
-def _known_preset(written: Words, label: str) -> str:
-    if written.text not in presets.NAMES:
-        near = suggest(written.shown, presets.NAMES)
-        hint = near or "run gateway sources for a list; without a preset, write signature: as the receiver documents it"
-        raise Unfit(f'{label}: "{written.shown}" is not a known preset', hint)
-    return written.text
-
-
-_preset: Final = values.typed(_known_preset, shape_of(values.choice(presets.NAMES)), values.named)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +46,7 @@ class SignKeys(Section):
         name="key",
     )
     preset: str | None = key(
-        _preset,
+        values.preset("write signature: as the receiver documents it"),
         "sign as a known sender does: github, stripe ...; Standard Webhooks if left out",
         usual="standard-webhooks",
     )

@@ -4,18 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway import presets
 from gateway.config.schema import trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Section, key, nested, read_section
-from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Unfit, Words, shape_of, shaped
+from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
 from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import VerifyKeys, read_verify
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.render import TemplateText
-from gateway.wording import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +29,6 @@ def _secrets(reading: Reading, node: Node, label: str) -> Secrets | None:
     with reading.stand_in(DEMO_SECRET) as stand_in:
         written = read_secrets(reading, node, label)
     return Secrets(written, stand_in.was_used) if written else None
-
-
-def _known_preset(written: Words, label: str) -> str:
-    if written.text not in presets.NAMES:
-        near = suggest(written.shown, presets.NAMES)
-        hint = near or "run gateway sources for a list; without a preset, write verify: and type:"
-        raise Unfit(f'{label}: "{written.shown}" is not a known preset', hint)
-    return written.text
-
-
-_preset: Final = values.typed(_known_preset, shape_of(values.choice(presets.NAMES)), values.named)
 
 
 @shaped({**values.TEXT, "pattern": r"^(?:/[A-Za-z0-9._~-]+)+$|\$\{"})
@@ -183,7 +170,7 @@ def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys,
 class SourceKeys(Section):
     noun = "a source"
     preset: str | None = key(
-        _preset,
+        values.preset("write verify: and type:"),
         "a known sender (xobito, github, stripe ...), which says how events are verified and named; gateway sources lists all",
     )
     verify: "VerifyKeys | Scalar | None" = key(
