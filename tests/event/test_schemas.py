@@ -152,7 +152,17 @@ def test_where_and_why_is_said_in_words_without_the_value(data, path, reason) ->
         ({"$ref": 7}, "#/$ref is not a text"),
         ({"type": "text"}, "#/type is not a type"),
         ({"pattern": "(?=a)"}, "#/pattern cannot be compiled"),
-        ({"patternProperties": {"(": {}}}, "cannot be compiled"),
+        ({"patternProperties": {"a/b~(": {}}}, "#/patternProperties/a~1b~0( cannot be compiled"),
+        ({"patternProperties": {"a": 7}}, "#/patternProperties/a is not a schema"),
+        ({"properties": {"b": {}}, "patternProperties": []}, "#/patternProperties is not an object"),
+        ({"properties": {"b": {}}, "additionalProperties": 7}, "#/additionalProperties is not a schema"),
+        ({"patternProperties": {"b": {}}, "additionalProperties": 7}, "#/additionalProperties is not a schema"),
+        ({"properties": {"a/b": {"type": "text"}}}, "#/properties/a~1b/type is not a type"),
+        ({"dependentRequired": {"a/b": 7}}, "#/dependentRequired/a~1b is not a list of names"),
+        ({"if": {}, "then": 7}, "#/then is not a schema"),
+        ({"not": {"if": {}, "else": 7}}, "#/not/else is not a schema"),
+        ({"items": [{}], "additionalItems": 7}, "#/additionalItems is not a schema"),
+        ({"items": [7]}, "#/items/0 is not a schema"),
         ({"required": "id"}, "#/required is not a list of names"),
         ({"minLength": -1}, "#/minLength is not a whole number"),
         ({"maximum": "9"}, "#/maximum is not a number"),
@@ -172,8 +182,18 @@ def test_a_schema_that_cannot_be_used_says_where_and_why(schema, message: str) -
 
 
 def test_a_schema_that_refers_to_itself_ends() -> None:
+    too_deep = "is nested too deeply to check, or the schema refers to itself without end"
     for schema in ({"$ref": "#"}, {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}, {"not": {"$ref": "#"}}):
-        assert Schema.compile(schema).misfit({}) == Misfit("payload", "takes too long to check: simplify the schema")
+        assert Schema.compile(schema).misfit({}) == Misfit("payload", too_deep)
+
+
+@pytest.mark.parametrize("levels", [20, 60, 5_000])
+def test_a_payload_that_is_nested_too_deeply_is_called_so_however_deep_it_is(levels) -> None:
+    tree: dict = {}
+    for _ in range(levels):
+        tree = {"child": tree}
+    found = Schema.compile({"properties": {"child": {"$ref": "#"}}}).misfit(tree)
+    assert (found and found.reason.partition(",")[0]) == (None if levels == 20 else "is nested too deeply to check")
 
 
 def test_no_payload_and_no_schema_takes_long() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from gateway.event.schemas import combined, scalars, structures
-from gateway.event.schemas.run import DEEPEST, Check, Failed, Node, Path, Run, SchemaRefused, TooMuch, shown
+from gateway.event.schemas.run import DEEPEST, Check, Failed, Node, Path, Run, SchemaRefused, TooMuch, below, shown
 from gateway.model import Misfit
 from gateway.wording import printable
 
@@ -46,7 +46,7 @@ class Schema(Struct, frozen=True):
         except TooMuch as stopped:
             return Misfit(shown(stopped.path), "takes too long to check: simplify the schema")
         except RecursionError:
-            return Misfit("payload", "is nested too deeply to check")
+            return Misfit("payload", "is nested too deeply to check, or the schema refers to itself without end")
         return None
 
 
@@ -131,7 +131,7 @@ class Compiler:
     def map(self, written: object, at: str) -> dict[str, Node]:
         if not isinstance(written, dict):
             raise SchemaRefused(f"{at} is not an object")
-        return {name: self.schema(each, f"{at}/{name}") for name, each in written.items()}
+        return {name: self.schema(each, below(at, name)) for name, each in written.items()}
 
     def list(self, written: object, at: str) -> Sequence[Node]:
         if not isinstance(written, list) or not written:

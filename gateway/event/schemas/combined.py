@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.event.schemas.run import Check, Compiling, Failed, Path, Run
+from gateway.event.schemas.run import Check, Compiling, Failed, Path, Run, beside
 
 
-def all_of_check(compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def all_of_check(compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     schemas = compiler.list(written, at)
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
@@ -16,7 +16,7 @@ def all_of_check(compiler: Compiling, written: object, _beside: Mapping[str, Any
     return check
 
 
-def any_of_check(compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def any_of_check(compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     schemas = compiler.list(written, at)
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
@@ -34,8 +34,8 @@ def any_of_check(compiler: Compiling, written: object, _beside: Mapping[str, Any
     return check
 
 
-def one_of_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
-    schemas, any_of = compiler.list(written, at), any_of_check(compiler, written, beside, at)
+def one_of_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
+    schemas, any_of = compiler.list(written, at), any_of_check(compiler, written, others, at)
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
         fitting = sum(schema.fits(value, path, run, depth) for schema in schemas)
@@ -47,7 +47,7 @@ def one_of_check(compiler: Compiling, written: object, beside: Mapping[str, Any]
     return check
 
 
-def not_check(compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def not_check(compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     schema = compiler.schema(written, at)
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
@@ -57,10 +57,10 @@ def not_check(compiler: Compiling, written: object, _beside: Mapping[str, Any], 
     return check
 
 
-def if_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
+def if_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
     condition = compiler.schema(written, at)
-    then = compiler.schema(beside.get("then", True), f"{at}/then")
-    otherwise = compiler.schema(beside.get("else", True), f"{at}/else")
+    then = compiler.schema(others.get("then", True), beside(at, "then"))
+    otherwise = compiler.schema(others.get("else", True), beside(at, "else"))
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
         schema = then if condition.fits(value, path, run, depth) else otherwise

@@ -70,7 +70,7 @@ class Node:
 
     def check(self, value: object, path: Path, run: Run, depth: int) -> None:
         if depth > DEEPEST:
-            raise TooMuch(path)
+            raise RecursionError
         run.step(path)
         for check in self.checks:
             run.step(path)
@@ -154,6 +154,16 @@ def names_of(written: object, at: str) -> list[str]:
     if not isinstance(written, list) or not all(isinstance(each, str) for each in written):
         raise SchemaRefused(f"{at} is not a list of names")
     return written
+
+
+def below(at: str, name: str) -> str:
+    """The JSON pointer of something inside of what is at another one."""
+    return f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+def beside(at: str, keyword: str) -> str:
+    """The JSON pointer of a keyword of the same schema."""
+    return f"{at.rpartition('/')[0]}/{keyword}"
 
 
 class Compiling(Protocol):

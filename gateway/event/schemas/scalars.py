@@ -24,7 +24,7 @@ from gateway.event.schemas.run import (
 from gateway.wording import printable
 
 
-def type_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def type_check(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     names: list[Any] = written if isinstance(written, list) else [written]
     if not names or not all(isinstance(each, str) and each in TYPES for each in names):
         raise SchemaRefused(f"{at} is not a type", f"known: {', '.join(TYPES)}")
@@ -38,7 +38,7 @@ def type_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any]
     return check
 
 
-def enum_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def enum_check(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     if not isinstance(written, list):
         raise SchemaRefused(f"{at} is not a list")
     run = Run()
@@ -56,12 +56,12 @@ def enum_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any]
     return check
 
 
-def const_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
-    return enum_check(compiler, [written], beside, at)
+def const_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
+    return enum_check(compiler, [written], others, at)
 
 
 def bound_check(holds: Callable[[Any, Any], bool], words: str) -> Callable[..., Check]:
-    def make(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+    def make(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
         if not is_number(written):
             raise SchemaRefused(f"{at} is not a number")
 
@@ -74,7 +74,7 @@ def bound_check(holds: Callable[[Any, Any], bool], words: str) -> Callable[..., 
     return make
 
 
-def multiple_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def multiple_check(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     if not is_number(written) or not written > 0:  # type: ignore[operator]
         raise SchemaRefused(f"{at} is not a number above 0")
     from decimal import Decimal, InvalidOperation
@@ -95,7 +95,7 @@ def multiple_check(_compiler: Compiling, written: object, _beside: Mapping[str, 
 
 
 def size_check(of: type, words: str, *, least: bool) -> Callable[..., Check]:
-    def make(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+    def make(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
         if not is_integer(written) or written < 0:  # type: ignore[operator]
             raise SchemaRefused(f"{at} is not a whole number from 0")
         limit = int(written)  # type: ignore[call-overload]
@@ -109,7 +109,7 @@ def size_check(of: type, words: str, *, least: bool) -> Callable[..., Check]:
     return make
 
 
-def pattern_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def pattern_check(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     finds, shown = finder_of(written, at), named(str(written))
 
     def check(value: object, path: Path, run: Run, _depth: int) -> None:

@@ -11,6 +11,8 @@ from gateway.event.schemas.run import (
     Path,
     Run,
     SchemaRefused,
+    below,
+    beside,
     finder_of,
     is_integer,
     key_of,
@@ -19,19 +21,19 @@ from gateway.event.schemas.run import (
 )
 
 
-def items_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
+def items_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
     if isinstance(written, list):
         # Before 2020-12 a list of schemas is one for each position.
         first = [compiler.schema(each, f"{at}/{number}") for number, each in enumerate(written)]
-        rest = compiler.schema(beside.get("additionalItems", True), f"{at}/additionalItems")
+        rest = compiler.schema(others.get("additionalItems", True), beside(at, "additionalItems"))
     else:
-        before = beside.get("prefixItems", [])
+        before = others.get("prefixItems", [])
         first, rest = [], compiler.schema(written, at)
         return each_item_check(first, rest, len(before) if isinstance(before, list) else 0)
     return each_item_check(first, rest, len(first))
 
 
-def prefix_items_check(compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def prefix_items_check(compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     first = compiler.list(written, at)
     return each_item_check(first, None, len(first))
 
@@ -49,12 +51,12 @@ def each_item_check(first: Sequence[Node], rest: Node | None, start: int) -> Che
     return check
 
 
-def contains_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
+def contains_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
     schema = compiler.schema(written, at)
-    least, most = beside.get("minContains", 1), beside.get("maxContains")
+    least, most = others.get("minContains", 1), others.get("maxContains")
     for name, limit in (("minContains", least), ("maxContains", most)):
         if limit is not None and not is_integer(limit):
-            raise SchemaRefused(f"{at.rpartition('/')[0]}/{name} is not a whole number")
+            raise SchemaRefused(f"{beside(at, name)} is not a whole number")
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
         if not isinstance(value, list):
@@ -68,7 +70,7 @@ def contains_check(compiler: Compiling, written: object, beside: Mapping[str, An
     return check
 
 
-def unique_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def unique_check(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     if not isinstance(written, bool):
         raise SchemaRefused(f"{at} is not true or false")
 
@@ -79,7 +81,7 @@ def unique_check(_compiler: Compiling, written: object, _beside: Mapping[str, An
     return check
 
 
-def required_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def required_check(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     names = names_of(written, at)
 
     def check(value: object, path: Path, run: Run, _depth: int) -> None:
@@ -92,20 +94,21 @@ def required_check(_compiler: Compiling, written: object, _beside: Mapping[str, 
     return check
 
 
-def properties_check(compiler: Compiling, _written: object, beside: Mapping[str, Any], at: str) -> Check:
+def properties_check(compiler: Compiling, _written: object, others: Mapping[str, Any], at: str) -> Check:
     """``properties`` with ``patternProperties`` and ``additionalProperties``, which look at what the others leave."""
-    known = compiler.map(beside.get("properties", {}), at)
+    known = compiler.map(others.get("properties", {}), beside(at, "properties"))
+    at_patterns = beside(at, "patternProperties")
     patterns = [
-        (finder_of(pattern, at), schema)
-        for pattern, schema in compiler.map(beside.get("patternProperties", {}), at).items()
+        (finder_of(pattern, below(at_patterns, pattern)), schema)
+        for pattern, schema in compiler.map(others.get("patternProperties", {}), at_patterns).items()
     ]
-    others = beside.get("additionalProperties", True)
-    rest = compiler.schema(others, f"{at}/additionalProperties")
+    additional = others.get("additionalProperties", True)
+    rest = compiler.schema(additional, beside(at, "additionalProperties"))
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
         if not isinstance(value, dict):
             return
-        if others is True and not patterns:
+        if additional is True and not patterns:
             for name, schema in known.items():
                 if name in value:
                     schema.check(value[name], (*path, name), run, depth)
@@ -114,7 +117,7 @@ def properties_check(compiler: Compiling, _written: object, beside: Mapping[str,
             run.step(path, 1 + len(patterns))
             own = [known[name]] if name in known else []
             own += [schema for finds, schema in patterns if finds(name)]
-            if not own and others is False:
+            if not own and additional is False:
                 raise Failed(path, f"has {named(name)}, which is not allowed")
             for schema in own or [rest]:
                 schema.check(each, (*path, name), run, depth)
@@ -126,16 +129,16 @@ def _nothing(_value: object, _path: Path, _run: Run, _depth: int) -> None:
     """What another keyword checks."""
 
 
-def pattern_properties_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
-    return _nothing if "properties" in beside else properties_check(compiler, written, beside, at)
+def pattern_properties_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
+    return _nothing if "properties" in others else properties_check(compiler, written, others, at)
 
 
-def additional_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
-    is_done = "properties" in beside or "patternProperties" in beside
-    return _nothing if is_done else properties_check(compiler, written, beside, at)
+def additional_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
+    is_done = "properties" in others or "patternProperties" in others
+    return _nothing if is_done else properties_check(compiler, written, others, at)
 
 
-def property_names_check(compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def property_names_check(compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     schema = compiler.schema(written, at)
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
@@ -146,10 +149,10 @@ def property_names_check(compiler: Compiling, written: object, _beside: Mapping[
     return check
 
 
-def dependent_required_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def dependent_required_check(_compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     if not isinstance(written, dict):
         raise SchemaRefused(f"{at} is not an object")
-    needed = {name: names_of(each, f"{at}/{name}") for name, each in written.items()}
+    needed = {name: names_of(each, below(at, name)) for name, each in written.items()}
 
     def check(value: object, path: Path, run: Run, _depth: int) -> None:
         if not isinstance(value, dict):
@@ -162,7 +165,7 @@ def dependent_required_check(_compiler: Compiling, written: object, _beside: Map
     return check
 
 
-def dependent_schemas_check(compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
+def dependent_schemas_check(compiler: Compiling, written: object, _others: Mapping[str, Any], at: str) -> Check:
     schemas = compiler.map(written, at)
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
@@ -173,14 +176,14 @@ def dependent_schemas_check(compiler: Compiling, written: object, _beside: Mappi
     return check
 
 
-def dependencies_check(compiler: Compiling, written: object, beside: Mapping[str, Any], at: str) -> Check:
+def dependencies_check(compiler: Compiling, written: object, others: Mapping[str, Any], at: str) -> Check:
     if not isinstance(written, dict):
         raise SchemaRefused(f"{at} is not an object")
     names = {name: each for name, each in written.items() if isinstance(each, list)}
     schemas = {name: each for name, each in written.items() if name not in names}
     checks = (
-        dependent_required_check(compiler, names, beside, at),
-        dependent_schemas_check(compiler, schemas, beside, at),
+        dependent_required_check(compiler, names, others, at),
+        dependent_schemas_check(compiler, schemas, others, at),
     )
 
     def check(value: object, path: Path, run: Run, depth: int) -> None:
