@@ -150,7 +150,7 @@ def joined(
                 looks_in.setdefault(name, set()).update(each for each in others if each != name)
                 spent_s = sum(destinations[each].timeout_s for each in others) + PATIENCE_S
                 longest[name] = max(longest.get(name, 0.0), spent_s)
-                _refuse_circle(reading, keys, name, looks_in)
+                _refuse_cycle(reading, keys, name, looks_in)
     if not longest:
         return dict(destinations)
     groups = _groups(looks_in)
@@ -160,14 +160,14 @@ def joined(
     }
 
 
-def _refuse_circle(reading: Reading, keys: EntryKeys, name: str, looks_in: dict[str, set[str]]) -> None:
+def _refuse_cycle(reading: Reading, keys: EntryKeys, name: str, looks_in: dict[str, set[str]]) -> None:
     """Two destinations that look in each other would wait for each other's slots."""
-    circle = _way(name, name, looks_in, ())
-    if circle:
-        shown = " > ".join((name, *circle))
-        looks_in[name] -= {circle[0]}
-        hint = "look up in one direction only: for one of them, write a second destination with the same url"
-        reading.error(keys.key_at("fetch"), f'"{keys.called}" completes a circle of look-ups: {shown}', hint)
+    cycle = _way(name, name, looks_in, ())
+    if cycle:
+        shown = " > ".join((name, *cycle))
+        looks_in[name] -= {cycle[0]}
+        hint = "they would wait for each other: look up in a second destination with the same url"
+        reading.error(keys.key_at("fetch"), f'"{keys.called}" closes a cycle of look-ups: {shown}', hint)
 
 
 def _way(start: str, end: str, looks_in: Mapping[str, Collection[str]], around: tuple[str, ...]) -> tuple[str, ...]:

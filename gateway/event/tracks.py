@@ -80,10 +80,10 @@ def same(one: object, other: object) -> bool:
 
 
 def written(key: str, stored: bytes, fields: Mapping[str, Any], omitted: Collection[str] = ()) -> tuple[Track, bytes]:
-    """What an event with these ``fields`` does after another one of its record, of which ``stored`` is kept; as such, and
-    as it is stored.
+    """What an event with these ``fields`` does to its record: as a Track, and as it is stored.
 
-    ``omitted``: names of fields that are not remembered.
+    ``stored`` is the record as the event before it has left it; empty: nothing is known yet. ``omitted`` are names of
+    fields that are not remembered.
     """
     track = decoded(stored)
     before: Mapping[str, Any] = track.record if track is not None else {}

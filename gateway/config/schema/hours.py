@@ -75,7 +75,7 @@ class HoursKeys(Section):
         "when they close: 18:00; at midnight if left out; a time before from is on the next day",
         name="to",
     )
-    zone: str | None = key(zone, "the time zone of both: Europe/Berlin", usual="UTC")
+    zone: str | None = key(zone, "the time zone for days, from and to: Europe/Berlin", usual="UTC")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ class DigestKeys(Section):
     moment: tuple[int | None, int] | None = key(
         _at, "when it is sent instead: mon 09:00, or 09:00 for every day; a full one waits, too", name="at"
     )
-    zone: str | None = key(zone, "the time zone of at: Europe/Berlin", usual="UTC")
+    zone: str | None = key(zone, "the time zone for at: Europe/Berlin", usual="UTC")
     most: int = key(values.integer(2, 1000), "the most events of one message: 100", default=100, name="max")
     by: Words | None = key(
         values.words, "one message for each value of this field: payload.data.source_id; if left out, one for all"

@@ -65,6 +65,6 @@ def remembered(reading: Reading, node: Node, label: str) -> Remembered | None:
     ):
         return value
     if found is not None or not isinstance(node, Map):
-        hint = 'write what is remembered by name and key: {slack-thread: {"451": {ts: "1.2"}}}'
-        reading.error(node, f"{label} is not a memory", hint)
+        hint = 'write {slack-thread: {"451": {ts: "1.2"}}}'
+        reading.error(node, f"{label} must map names to keys, and keys to values", hint)
     return None
