@@ -19,15 +19,17 @@ from gateway.wording import count
 
 def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
     """Print every problem; 1 if one of them is an error, or a warning with ``strict``."""
+    exposed = surroundings.exposed_secrets(config.parent / ".env")
     try:
         loaded = surroundings.loaded(config, no_env=no_env, tests=True)
     except ConfigError as error:
-        _FORMATS[output](config, error.problems)
+        _FORMATS[output](config, [*error.problems, *exposed])
         return 1
-    _FORMATS[output](config, loaded.warnings)
-    refused = strict and bool(loaded.warnings)
+    warnings = [*loaded.warnings, *exposed]
+    _FORMATS[output](config, warnings)
+    refused = strict and bool(warnings)
     if output == "text":
-        print("\n".join(_verdict(config, loaded, refused=refused)))
+        print("\n".join(_verdict(config, loaded, len(warnings), refused=refused)))
     return 1 if refused else 0
 
 
@@ -56,14 +58,14 @@ def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
         print(count(errors, "problem"))
 
 
-def _verdict(path: Path, config: Config, *, refused: bool) -> Iterator[str]:
-    """The lines below the warnings of a file that can be loaded."""
+def _verdict(path: Path, config: Config, warned: int, *, refused: bool) -> Iterator[str]:
+    """The lines below the warnings of a file that can be loaded; ``warned``: how many there are."""
     yield from _private_addresses(config)
-    warnings = count(len(config.warnings), "warning")
+    warnings = count(warned, "warning")
     if refused:
         yield f"{path}: {warnings}, which --strict does not allow"
     else:
-        yield summary(path, config) + (f", {warnings}" if config.warnings else "")
+        yield summary(path, config) + (f", {warnings}" if warned else "")
 
 
 def _as_json(_path: Path, problems: Sequence[Problem]) -> None:

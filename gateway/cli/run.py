@@ -60,8 +60,7 @@ def serve(
         check.report(error)
         return 1
     log_warnings(loaded.warnings)
-    for sentence in surroundings.exposed_secrets(env_file):
-        telemetry.log("config.warning", place=str(env_file), message=sentence)
+    surroundings.log_exposed_secrets(env_file)
     read = partial(read_again, config, env_file, environ, dev=dev)
     try:
         return server.run(

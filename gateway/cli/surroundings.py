@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import GatewayError
+from gateway import telemetry
+from gateway.errors import GatewayError, Place, Problem
 
 if TYPE_CHECKING:
     from gateway.routing import Config
@@ -44,13 +45,22 @@ def exposed(path: Path, mode: int) -> tuple[str, str]:
     return f"{path} is open to its group ({stat.filemode(mode)})", f"chmod g-rwx {path}"
 
 
-def exposed_secrets(env_file: Path | None) -> Sequence[str]:
-    """A sentence if other users can read or write the file of variables."""
+def exposed_secrets(env_file: Path | None) -> Sequence[Problem]:
+    """A warning if other users can read or write the file of variables."""
     try:
-        mode = env_file.stat().st_mode if env_file else 0
+        # Elsewhere a mode says nothing of other users.
+        mode = env_file.stat().st_mode if env_file and os.name == "posix" else 0
     except OSError:
         return ()
-    return (": ".join(exposed(env_file, mode)),) if env_file and mode & OTHERS else ()
+    if env_file is None or not mode & OTHERS:
+        return ()
+    said, remedy = exposed(env_file, mode)
+    return (Problem(Place(env_file.name), said, remedy, "warning"),)
+
+
+def log_exposed_secrets(env_file: Path | None) -> None:
+    for each in exposed_secrets(env_file):
+        telemetry.log("config.warning", place=str(env_file), message=f"{each.message}: {each.hint}")
 
 
 def loaded(path: Path, *, dev: bool = False, no_env: bool = False, tests: bool = False) -> "Config":

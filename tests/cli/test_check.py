@@ -139,6 +139,28 @@ def test_a_line_of_the_env_file_that_cannot_be_read_is_a_finding_like_any_other(
     assert "hush-hush" not in done.stdout
 
 
+@pytest.mark.parametrize("output", FORMATS)
+@pytest.mark.parametrize(
+    ("mode", "said", "remedy"),
+    [
+        (0o604, "open to every user of this machine (-rw----r--)", "chmod go-rwx"),
+        (0o640, "open to its group (-rw-r-----)", "chmod g-rwx"),
+    ],
+    ids=["others", "group"],
+)
+def test_a_file_of_variables_that_others_can_read_is_a_warning(tmp_path, mode, said, remedy, output):
+    (tmp_path / ".env").write_text("CRM_TOKEN=hush-hush\n")
+    (tmp_path / ".env").chmod(mode)
+    done = run(tmp_path, GOOD, "--format", output)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
+    assert f"{remedy} .env" in done.stdout
+    assert run(tmp_path, GOOD, "--format", output, "--strict").returncode == 1
+    assert said in run(tmp_path, BROKEN, "--format", output).stdout
+    (tmp_path / ".env").chmod(0o600)
+    assert run(tmp_path, GOOD, "--format", output, "--strict").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [

@@ -190,7 +190,7 @@ def test_a_file_of_secrets_is_for_its_owner_alone(tmp_path, mode, remedy):
     [found] = doctor.permissions([path], others=surroundings.OTHERS)
     assert (found.verdict, found.remedy) == (("warn", f"{remedy} {path}") if remedy else ("ok", ""))
     said = surroundings.exposed_secrets(path)
-    assert [each.endswith(f": {remedy} {path}") for each in said] == ([True] if remedy else [])
+    assert [(each.hint, each.severity) for each in said] == ([(f"{remedy} {path}", "warning")] if remedy else [])
     assert surroundings.exposed_secrets(tmp_path / "missing") == surroundings.exposed_secrets(None) == ()
 
 
