@@ -2,11 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway import presets
+from gateway.config.samples import documented
+from gateway.config.sources import sampled_source
 from gateway.errors import GatewayError
+from gateway.event.paths import as_written
 from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
 from gateway.signatures.message import parts
@@ -52,8 +55,8 @@ def show(name: str, *, as_json: bool) -> int:
         print(f"The secret: {preset.secret}")
     if preset.notes:
         print(preset.notes.strip())
-    if preset.samples:
-        print(f"Sample events: {', '.join(preset.samples)}")
+    for line in (*_attrs_in_words(preset), *_samples_in_words(preset)):
+        print(line)
     print(f"\n{fragment(preset)}")
     return 0
 
@@ -81,13 +84,56 @@ def fragment(preset: presets.Preset) -> str:
     return "\n".join(lines)
 
 
+def _attrs_in_words(preset: presets.Preset) -> Iterator[str]:
+    """Where the fields are that conditions and templates call ``attrs.id``."""
+    paths, filled = _attrs_paths(preset)
+    if paths:
+        yield f"attrs is {_first_of(paths)}"
+    yield from (f"attrs.{name}, where that lacks it, is {_first_of(others)}" for name, others in filled.items())
+
+
+def _first_of(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"the first of these that the event has: {', '.join(paths)}"
+
+
+def _samples_in_words(preset: presets.Preset) -> Iterator[str]:
+    """The sample events, with the fields of ``attrs`` in each."""
+    fields = _attrs_fields(preset)
+    if fields:
+        yield "Sample events, with the fields of their attrs:"
+        width = max(map(len, fields))
+        yield from (f"  {event_type:<{width}}  {', '.join(names)}" for event_type, names in fields.items())
+    elif preset.samples:
+        yield f"Sample events: {', '.join(preset.samples)}"
+
+
+def _attrs_paths(preset: presets.Preset) -> tuple[list[str], dict[str, list[str]]]:
+    """The paths of which the first that is there is ``attrs``, and those of fields that it may lack."""
+    shortcut = preset.naming.shortcuts.get("attrs")
+    if shortcut is None:
+        return [], {}
+    return [*map(as_written, shortcut.first)], {name: [*map(as_written, paths)] for name, paths in shortcut.fill}
+
+
+def _attrs_fields(preset: presets.Preset) -> dict[str, list[str]]:
+    """The fields of ``attrs`` by the type of each sample event; none of what are only examples."""
+    found = dict[str, list[str]]()
+    for sample in documented(sampled_source(preset)):
+        attrs = sample.facts.get("attrs")
+        if isinstance(attrs, Mapping):
+            found.setdefault(sample.event.type, list(attrs))
+    return found
+
+
 def _facts(preset: presets.Preset) -> dict[str, object]:
+    paths, filled = _attrs_paths(preset)
     return {
         "name": preset.name,
         "title": preset.title,
         "verified": in_words(preset),
         "page": preset.page,
         "samples": list(preset.samples),
+        "attrs": {"paths": paths, "filled": filled, "fields": _attrs_fields(preset)},
         "routes_yaml": fragment(preset),
     }
 

@@ -40,14 +40,20 @@ SHORTEST_GOOD: Final = 16
 
 def own_source(values: Mapping[str, object]) -> Source:
     """The source of the gateway's own events."""
+    own = sampled_source(presets.load(presets.OWN))
+    return replace(own, naming=own.naming.extended({}, values))
+
+
+def sampled_source(preset: Preset) -> Source:
+    """A source that no request reaches, for its sample events."""
     return Source(
-        name=presets.OWN,
+        name=preset.name,
         path="",
-        preset=presets.OWN,
+        preset=preset.name,
         verifier=Verifier(OPEN),
-        naming=presets.load(presets.OWN).naming.extended({}, values),
-        samples=presets.load(presets.OWN).samples,
-        sample_headers=presets.load(presets.OWN).sample_headers,
+        naming=preset.naming,
+        samples=preset.samples,
+        sample_headers=preset.sample_headers,
     )
 
 

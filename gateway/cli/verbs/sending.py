@@ -47,7 +47,7 @@ def send(**given: Any) -> None:
 def sources(name: str, as_json: bool) -> None:
     """List the known senders, or show how to configure one.
 
-    NAME is a name in the list, for example stripe.
+    NAME is a name in the list, for example stripe. Its page also has the fields that its events have under `attrs`.
     """
     from gateway.cli import sources as senders
 
