@@ -274,6 +274,8 @@ class Mail(Struct, frozen=True, kw_only=True):
     login: tuple[str, str] | None = None
     #: The message (RFC 5322); its lines end in CRLF.
     message: bytes
+    #: ``text/plain``, ``text/html``, or ``multipart/alternative`` of both.
+    content_type: str = "text/plain"
     #: What people read of it, as JSON: ``{"from", "to", "subject", "text", "html"}``.
     said: bytes
 
@@ -288,7 +290,7 @@ class Mail(Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> HttpRequest:
         """It as a request, for those who only look at it: its envelope as headers, and what it says as the body."""
-        headers = (("from", self.sender), ("to", ", ".join(self.recipients)), ("content-type", "application/json"))
+        headers = (("from", self.sender), ("to", ", ".join(self.recipients)), ("content-type", self.content_type))
         return HttpRequest(method="MAIL", url=self.url, headers=headers, body=self.said)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import click
+import msgspec
 
 from gateway.cli import entries, terminal
 from gateway.cli.place import Place
@@ -83,7 +84,10 @@ def _delivery_lines(each: Rehearsed, token: str) -> Iterator[str]:
         yield from _lookup_lines(one)
     if each.assumed:
         yield f"  then, {each.assumed}:"
-    match each.request.shown if isinstance(each.request, Mail) else each.request:
+    match each.request:
+        case Mail() as mail:
+            yield from (f"  {line}" if line else "" for line in _mail_lines(mail))
+            return
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"
             yield from (f"  {name}: {printable(value)}" for name, value in request.headers)
@@ -100,6 +104,24 @@ def _delivery_lines(each: Rehearsed, token: str) -> Iterator[str]:
                 yield f"  not shown: {each.not_shown}" if each.not_shown else _dead(each)
             return
     yield from (f"  {line}" for line in pretty(body).split("\n") if body)
+
+
+def _mail_lines(mail: Mail) -> Iterator[str]:
+    """Its headers, and its text, its HTML or both."""
+    try:
+        said = msgspec.json.decode(mail.said, type=dict[str, str])
+    except msgspec.MsgspecError:
+        # Where a secret was masked that is not a part of one text.
+        said = {"text": mail.said.decode("utf-8", "replace")}
+    yield f"MAIL {printable(mail.url)}"
+    yield from (f"{name}: {printable(said[name])}" for name in ("from", "to", "subject") if name in said)
+    yield f"content-type: {mail.content_type}"
+    for name, content_type in (("text", "text/plain"), ("html", "text/html")):
+        if text := said.get(name):
+            yield ""
+            if mail.content_type not in ("text/plain", "text/html"):
+                yield f"{content_type}:"
+            yield from map(printable, text.rstrip().split("\n"))
 
 
 def _lookup_lines(one: Asking) -> Iterator[str]:

@@ -83,6 +83,7 @@ def build(target: Target, parts: Parts) -> Mail:
         recipients=tuple(each.addr_spec for each in recipients),
         login=_login(target),
         message=made.as_bytes(),
+        content_type=made.get_content_type(),
         said=json_bytes(message | shown),
     )
 

@@ -619,3 +619,48 @@ def test_a_look_up_can_be_made_by_hand(tmp_path):
     assert "# first, fetch person from crm\ncurl -sS --request GET 'https://crm.example.com/api/search?term=" in said
     assert "# then, as if person had found nothing\ncurl -sS https://crm.example.com/api/persons" in said
     assert not SECRETS.search(said)
+
+
+# --- e-mails ---
+
+MAILS = """version: 1
+sources: {xobito: {preset: xobito, secret: s3cret-of-xobito}}
+destinations:
+  mail:
+    type: email
+    url: smtps://mail.example.com
+    from: Gateway <gw@example.com>
+    recipients: [a@example.com, b@example.com]
+    subject: "New: {{ attrs.firstname }}"
+    auth: {basic: {user: gateway, password: hush-hush-of-the-mail}}
+routes: [{match: contact.created, to: mail, body: CONTENT}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "lines"),
+    [
+        ('{text: "Hello {{ attrs.firstname }}\\n\\nBye"}', "text/plain", ["Hello John", "", "Bye"]),
+        ('{html: "<p>{{ attrs.firstname }}</p>"}', "text/html", ["<p>John</p>"]),
+        ("{text: Hi, html: <p>Hi</p>}", "multipart/alternative", ["text/plain:", "Hi", "", "text/html:", "<p>Hi</p>"]),
+    ],
+    ids=["text", "html", "both"],
+)
+def test_an_e_mail_is_shown_as_it_will_be(tmp_path, content, content_type, lines):
+    (tmp_path / "routes.yaml").write_text(MAILS.replace("CONTENT", content))
+    done = command.run("explain", "contact.created", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = [line.strip() for line in done.stdout.splitlines()]
+    start = shown.index("MAIL smtps://mail.example.com")
+    assert shown[start : start + 6 + len(lines)] == [
+        "MAIL smtps://mail.example.com",
+        "from: Gateway <gw@example.com>",
+        "to: a@example.com, b@example.com",
+        "subject: New: John",
+        f"content-type: {content_type}",
+        "",
+        *lines,
+    ]
+    [delivery] = json.loads(command.run("explain", "contact.created", "--json", cwd=tmp_path).stdout)["deliveries"]
+    assert delivery["request"]["headers"]["content-type"] == content_type
+    assert "hush-hush" not in done.stdout + json.dumps(delivery)
