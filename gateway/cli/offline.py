@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.cli.answers import Row
 from gateway.errors import ConfigError, GatewayError
 from gateway.model import Event
-from gateway.operate import figures, search, selection, summaries, views
+from gateway.operate import digests, figures, search, selection, summaries, views
 from gateway.operate.selection import Filter
 from gateway.store import Reads, open_reads
 from gateway.store.holds import Hold
@@ -80,7 +80,8 @@ class Offline:
         from gateway.rehearsal.explained import explained_history
 
         history, config = self._history(event_id), self._config
-        shown = views.event_history(history, config.redaction(history.event))
+        due = self._got(digests.due_s(self._reads, history))
+        shown = views.event_history(history, config.redaction(history.event), due)
         said = summaries.of_history(config, history)
         return {**shown, "summary": said, **explained_history(config, history)}
 

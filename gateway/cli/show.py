@@ -93,7 +93,8 @@ _OUTCOMES: Final = {"delivered": "green", "dead": "red", "retry": "yellow", "dis
 def _next(delivery: Mapping[str, Any]) -> str:
     due = delivery["due_in_s"]
     if delivery.get("digest") not in (None, delivery["id"]):
-        return f", in digest {delivery['digest']}"
+        due_at = f", due {local(delivery['waits_until'])}" if delivery.get("waits_until") else ""
+        return f", in digest {delivery['digest']}{due_at}"
     if due is not None and due >= 1 and delivery.get("waits_until") and delivery.get("gathered"):
         return f", gathers until {local(delivery['waits_until'])}, {count(delivery['gathered'], 'event')} so far"
     if delivery.get("behind"):

@@ -69,8 +69,13 @@ def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else iso_time(seconds)
 
 
-def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict[str, Any]:
-    """One event with its payload, deliveries and attempts, redacted; ``tracked`` has ``before``, ``changes`` and ``record``."""
+def event_history(
+    history: EventHistory, redaction: Redaction = NOTHING, digests: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, Any]:
+    """One event with its payload, deliveries and attempts, redacted; ``tracked`` has ``before``, ``changes`` and ``record``.
+
+    ``digests``: seconds until the digests are due that its deliveries wait in.
+    """
     event = history.event
     # Without the whole body it is unknown which values its source redacts.
     hide = redaction.key_mask_of(event) if history.body_is == "kept" or not redaction.paths else lambda _: MASK
@@ -95,7 +100,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         **tracked,
         "deliveries": [
             {
-                **delivery(each),
+                **delivery(each, digests.get(each.digest)),
                 "held": "",
                 "waits_for": [f"{name} of {hide(key)}" for name, key in history.waits_for.get(each.id, ())],
                 "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())],
@@ -109,12 +114,14 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
     }
 
 
-def delivery(each: Delivery) -> dict[str, Any]:
+def delivery(each: Delivery, digest_s: float | None = None) -> dict[str, Any]:
     """A delivery; ``due_in_s`` is null unless it is pending, and while it waits for another one of its lane.
 
     ``waits_until`` is when it is first due, while that is still to come: an ISO time, else null. ``digest`` is the id of the
     delivery that sends its event together with others, its own if it is the one, which has ``gathered`` so many; null: none.
+    With another one, ``waits_until`` is when that is due, in ``digest_s`` seconds, where that is known.
     """
+    waits_s = digest_s if each.is_member else each.due_in_s if each.waits else None
     return {
         "id": each.id,
         "event_id": each.event_id,
@@ -123,7 +130,7 @@ def delivery(each: Delivery) -> dict[str, Any]:
         "state": each.state.value,
         "attempts": each.attempts,
         "due_in_s": None if each.due_in_s is None else round(each.due_in_s, 3),
-        "waits_until": _iso(time.time() + each.due_in_s if each.due_in_s and each.waits else None),
+        "waits_until": _iso(time.time() + waits_s) if waits_s is not None and waits_s > 0 else None,
         "reason": each.reason,
         "status": each.last_status,
         "answer": each.last_answer,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from gateway.errors import UnknownName
 from gateway.model import Delivery
-from gateway.operate import views
+from gateway.operate import digests, views
 from gateway.operate.conditions import UNTROUBLED
 from gateway.operate.logins import with_logins
 from gateway.operate.operations import no_such
@@ -48,12 +48,13 @@ async def event_document(context: Context, history: EventHistory) -> dict[str, A
         known = {subject: each.value for subject, each in recalled.known.items()}
 
     def made() -> dict[str, Any]:
-        shown = views.event_history(history, config.redaction(history.event))
+        shown = views.event_history(history, config.redaction(history.event), due)
         said = of_history(config, history)
         for each in shown["deliveries"]:
             each["held"] = held[each["destination"]] if each["state"] == "pending" else ""
         return {**shown, "summary": said, **explained_history(config, history, console, known)}
 
+    due = await digests.due_s(context.gateway.store, history)
     held = {each.destination: context.dispatcher.holds.health(each.destination) for each in history.deliveries}
     return await asyncio.to_thread(made)
 

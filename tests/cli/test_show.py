@@ -34,6 +34,7 @@ def a_delivery(**changes):
             f", gathers until {local(AT)}, 3 events so far",
         ),
         (a_delivery(digest="dlv_2"), ", in digest dlv_2"),
+        (a_delivery(digest="dlv_2", waits_until=AT), f", in digest dlv_2, due {local(AT)}"),
         (
             a_delivery(due_in_s=-60.0, held="waits until Mon 09:00 (Europe/Berlin)"),
             ", held: waits until Mon 09:00 (Europe/Berlin)",

@@ -627,13 +627,14 @@ def test_what_waits_gathers_and_is_in_a_digest_says_so():
     soon = g.a_delivery(2, **waiting, due_in_s=240.0, waits_until="2026-11-30T09:00:00.000Z")
     head = g.a_delivery(3, **waiting, due_in_s=90.0, waits_until="2026-11-30T09:00:00.000Z", gathered=3)
     head["digest"] = head["id"]
-    member = {**g.a_delivery(4, **waiting), "digest": head["id"]}
+    member = {**g.a_delivery(4, **waiting, waits_until="2026-11-30T09:00:00.000Z"), "digest": head["id"]}
     deliveries = [{**each, "attempts_made": []} for each in (late, soon, head, member)]
     page = event(deliveries=deliveries)
     assert "waits until Mon 09:00 UTC" in page
     assert "due in 4 min" in page
     assert "gathers until Mon 09:00 UTC, 3 events so far" in page
     assert f"in digest {head['id']}" in page
+    assert "gathers in a digest, due 30 Nov 09:00:00 UTC" in page
     assert f'href="/events/{head["id"]}"' in page
 
 
