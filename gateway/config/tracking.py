@@ -52,8 +52,8 @@ def tracked(
 def _per(reading: Reading, name: str, keys: SourceKeys, track: TrackKeys, preset: Preset) -> Sequence[str]:
     if track.per is None:
         if not preset.record:
-            sender = f"the preset {preset.name}" if preset.name else "a source without a preset"
-            message = f'track of source "{name}": {sender} does not say what identifies a record'
+            why = f"the preset {preset.name} does not say" if preset.name else "without a preset, per must say"
+            message = f'track of source "{name}": {why} what identifies a record'
             hint = 'write track: {per: "{payload.type}:{payload.id}", for: 180d}'
             reading.error(keys.key_at("track"), message, hint)
         return preset.record

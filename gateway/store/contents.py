@@ -30,12 +30,12 @@ NO_HEAD: Final = Head({})
 
 def head_of(event: Event) -> bytes:
     """The headers and the query of an event, and why it is invalid, as a JSON object of texts."""
-    head = dict(event.headers)
+    more = {_QUERY: event.query} if event.query else {}
     if event.invalid is not None:
-        head.update(zip(_INVALID, (event.invalid.path, event.invalid.reason), strict=True))
-    if event.query:
-        head[_QUERY] = event.query
-    return msgspec.json.encode(head)
+        more |= zip(_INVALID, (event.invalid.path, event.invalid.reason), strict=True)
+    # Most events have nothing more, and their headers need no copy.
+    is_whole = not more and type(event.headers) is dict
+    return msgspec.json.encode(event.headers if is_whole else {**event.headers, **more})
 
 
 def read_head(head: bytes | str) -> Head | None:
