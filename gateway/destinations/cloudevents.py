@@ -16,7 +16,7 @@ from gateway.destinations.answers import read_status
 from gateway.destinations.escapes import one_line
 from gateway.destinations.http import content_of
 from gateway.destinations.kind import Kind, Option
-from gateway.destinations.requests import http_request, json_bytes
+from gateway.destinations.requests import decompressed, http_request, json_bytes
 from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest
 from gateway.wording import iso_time
@@ -27,10 +27,14 @@ _UNENCODED: Final = "".join(chr(each) for each in range(0x21, 0x7F) if chr(each)
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
-    """A POST of the event in the mode of the destination; BuildError for what JSON cannot encode."""
+    """A POST of the event in the mode of the destination.
+
+    BuildError for what JSON cannot encode and, in the structured mode, for a compressed body that is broken.
+    """
     body, headers = content_of("POST", parts)
     attributes = _attributes(target, parts)
     if target.options.get("mode") == "structured":
+        body = decompressed(parts.event) if parts.content is None else body
         body = json_bytes({**attributes, **_data(body, headers.get("content-type", ""))})
         headers = {name: value for name, value in headers.items() if name != "content-encoding"}
         headers["content-type"] = _STRUCTURED

@@ -6,14 +6,17 @@ import msgspec
 
 from gateway.destinations.answers import read_status
 from gateway.destinations.kind import Kind
-from gateway.destinations.requests import json_bytes
+from gateway.destinations.requests import decompressed, json_bytes
 from gateway.destinations.target import Parts, Target
 from gateway.model import FileAppend, Json, Raw, Text
 from gateway.wording import iso_time
 
 
 def build(target: Target, parts: Parts) -> FileAppend:
-    """``{"id", "type", "source", "received_at", "body"}`` of the event; BuildError for what JSON cannot encode."""
+    """``{"id", "type", "source", "received_at", "body"}`` of the event.
+
+    BuildError for what JSON cannot encode, and for a compressed body that is broken.
+    """
     event = parts.event
     line = {
         "id": event.id,
@@ -28,7 +31,7 @@ def build(target: Target, parts: Parts) -> FileAppend:
 def _body(parts: Parts) -> object:
     match parts.content:
         case None:
-            return _received(parts.event.body)
+            return _received(decompressed(parts.event))
         case Text(text):
             return text
         case Json(value):

@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from gateway.destinations.target import Parts, Target
-from gateway.errors import BuildError
-from gateway.model import HttpRequest
+from gateway.errors import BodyTooLarge, BuildError, Unparsable
+from gateway.event import codings
+from gateway.model import Event, HttpRequest
 
 #: Characters; many servers refuse shorter urls, and our own client refuses longer ones.
 LONGEST_URL: Final = 32_768
@@ -52,6 +53,14 @@ def sendable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Those of a sender's headers that can be sent on; an odd one must not hold up an event."""
     fit = ((name.lower(), value) for name, value in pairs if _TOKEN.fullmatch(name) and _VALUE.fullmatch(value))
     return {name: value for name, value in fit if name not in RESERVED_HEADERS}
+
+
+def decompressed(event: Event) -> bytes:
+    """The body received, for a place that cannot say how it is compressed; BuildError if it cannot be decompressed."""
+    try:
+        return codings.plain(event.body)
+    except (BodyTooLarge, Unparsable) as error:
+        raise BuildError(f"the body received cannot be decompressed: {error}") from None
 
 
 def json_bytes(value: object) -> bytes:

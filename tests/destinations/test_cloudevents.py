@@ -1,8 +1,10 @@
 """CloudEvents in both modes: what the specification requires, and what a reader of its own makes of it."""
 
 import base64
+import gzip
 import json
 import re
+import zlib
 from urllib.parse import unquote
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.destinations import KINDS, Target
+from gateway.errors import BuildError
 from gateway.model import HttpRequest, Json, Raw, Text
 from tests.destinations.values import event, parts
 
@@ -59,6 +62,39 @@ def test_what_is_no_json_is_base64_in_the_structured_mode() -> None:
     assert read(made)[1] == b"\xff\x00"
     lying = replace(event(b"{"), headers={"content-type": "application/json"})
     assert read(request("structured", received=lying))[1] == b"{"
+
+
+COMPRESSED = pytest.mark.parametrize(
+    ("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)], ids=["gzip", "deflate"]
+)
+
+
+@COMPRESSED
+def test_a_compressed_body_is_the_data_that_its_sender_compressed(coding: str, compress) -> None:
+    received = event(compress(b'{"a": 1}'), **{"content-encoding": coding})
+    made = request("structured", received=received)
+    assert json.loads(made.body)["data"] == {"a": 1}
+    assert "content-encoding" not in dict(made.headers)
+    binary = request("binary", received=received)
+    assert (binary.body, dict(binary.headers)["content-encoding"]) == (received.body, coding)
+
+
+@COMPRESSED
+@given(body=st.binary(min_size=1, max_size=500))
+def test_any_bytes_that_were_compressed_are_read_as_they_were(coding: str, compress, body: bytes) -> None:
+    received = event(compress(body), **{"content-encoding": coding, "content-type": "image/png"})
+    assert read(request("structured", received=received))[1] == body
+
+
+def test_a_broken_compressed_body_is_not_sent_as_data() -> None:
+    broken = event(gzip.compress(b"{}")[:-9], **{"content-encoding": "gzip"})
+    with pytest.raises(BuildError, match="the body received cannot be decompressed: the body is not valid gzip"):
+        request("structured", received=broken)
+
+
+def test_what_an_entry_says_is_never_decompressed() -> None:
+    archive = gzip.compress(b"{}")
+    assert read(request("structured", Raw(archive, "application/gzip")))[1] == archive
 
 
 @pytest.mark.parametrize("content", [Text("hi"), Json({"text": "hi"})])

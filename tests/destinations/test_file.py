@@ -1,5 +1,7 @@
 """The file kind: one JSON line for each delivery."""
 
+import gzip
+
 import msgspec
 import pytest
 
@@ -54,12 +56,18 @@ def test_the_body_is_what_was_rendered(content, body) -> None:
         pytest.param(b"\xff\x00", b'{"base64":"/wA="}', id="bytes"),
         pytest.param(b"[" * 5000, b'"' + b"[" * 5000 + b'"', id="too deep to parse"),
         pytest.param(b"[1e999]", b'"[1e999]"', id="a number that is none"),
+        pytest.param(gzip.compress(b'{"a": 1}'), b'{"a":1}', id="compressed json"),
     ],
 )
 def test_received_bytes_are_kept_as_json_text_or_base64(received: bytes, body: bytes) -> None:
     written = line(event=event(received))
     assert written.endswith(b'"body":' + body + b"}")
     assert b"\n" not in written
+
+
+def test_a_broken_compressed_body_is_a_build_error() -> None:
+    with pytest.raises(BuildError, match="cannot be decompressed"):
+        line(event=event(gzip.compress(b"{}")[:-9]))
 
 
 def test_half_a_character_is_a_build_error() -> None:
