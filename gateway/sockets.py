@@ -42,7 +42,7 @@ def _inherited(environ: Mapping[str, str]) -> Mapping[str, int]:
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
     count = environ.get("LISTEN_FDS", "")
-    if not count.isdecimal():
+    if re.fullmatch("[0-9]{1,9}", count) is None:
         raise BindFailed(f'LISTEN_FDS is "{count}", not a number; leave it to systemd or unset LISTEN_PID')
     fds = range(_FIRST_INHERITED_FD, _FIRST_INHERITED_FD + int(count))
     names = environ.get("LISTEN_FDNAMES", "").split(":")

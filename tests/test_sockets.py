@@ -57,9 +57,10 @@ def test_inherited_sockets_are_told_apart_by_name_or_order(variables, expected):
     assert sockets._inherited(environ) == expected
 
 
-def test_a_broken_listen_fds_is_named():
-    with pytest.raises(BindFailed, match='LISTEN_FDS is "two"'):
-        sockets._inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "two"})
+@pytest.mark.parametrize("count", ["two", "", "-1", "9" * 5_000], ids=["a word", "nothing", "below 0", "too long"])
+def test_a_broken_listen_fds_is_named(count):
+    with pytest.raises(BindFailed, match=f'LISTEN_FDS is "{count}"'):
+        sockets._inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})
 
 
 def test_an_inherited_descriptor_that_does_not_listen_is_refused():

@@ -25,16 +25,20 @@ LONGEST_MESSAGE: Final = 4_096
 LONGEST_TITLE: Final = 256
 
 _PRIORITIES: Final[Mapping[str, int]] = MappingProxyType(
-    {"min": 1, "low": 2, "default": 3, "high": 4, "max": 5, "urgent": 5}
+    {
+        **{str(each): each for each in range(1, 6)},
+        **{"min": 1, "low": 2, "default": 3, "high": 4, "max": 5, "urgent": 5},
+    }
 )
 
 #: ntfy's numbers for what it refuses, and what to do about each.
 REFUSALS: Final[Mapping[int, str]] = MappingProxyType(
     {
-        40009: "the topic is not valid: end url with one, of up to 64 letters, digits, _ and -",
-        40010: "ntfy keeps this topic for itself: choose another one",
         40007: "the priority is not valid: write 1 to 5",
+        40009: "the topic at the end of url is not valid: use up to 64 letters, digits, _ and -",
+        40010: "ntfy reserves this topic: choose another one",
         40014: "the server allows no attachments: send less text",
+        40024: "the message is not as ntfy defines it: priority is 1 to 5, tags is a list; correct the entry's body or template",
         40101: "ntfy does not accept the login: correct auth",
         40301: "the topic is protected: set auth, or allow its user to write there",
     }
@@ -68,7 +72,7 @@ def _parted(url: str) -> tuple[str, str]:
 def _options(options: Mapping[str, str]) -> dict[str, object]:
     found: dict[str, object] = dict(options)
     if priority := options.get("priority"):
-        found["priority"] = _PRIORITIES.get(priority, int(priority) if priority.isdecimal() else priority)
+        found["priority"] = _PRIORITIES.get(priority, priority)
     if tags := options.get("tags"):
         found["tags"] = [tag for each in tags.split(",") if (tag := each.strip())]
     return found

@@ -150,13 +150,19 @@ def lookup(facts: object, path: Sequence[str]) -> object:
             if segment not in value:
                 return MISSING
             value = value[segment]
-        elif isinstance(value, list) and segment.isascii() and segment.isdigit() and len(segment) < 10:
-            if int(segment) >= len(value):
+        elif isinstance(value, list):
+            at = position(segment)
+            if not 0 <= at < len(value):
                 return MISSING
-            value = value[int(segment)]
+            value = value[at]
         else:
             return MISSING
     return value
+
+
+def position(segment: str) -> int:
+    """The position of the element that a segment selects in a list; -1 if it selects none in any list."""
+    return int(segment) if len(segment) < 10 and segment.isascii() and segment.isdigit() else -1
 
 
 def assign(payload: object, path: Sequence[str], value: object) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import calendar
-import math
 import re
 from collections.abc import Iterable
 from email.utils import parsedate
@@ -107,8 +106,11 @@ def granted(reply: Reply, host: str, *, now: float, secrets: Iterable[str] = ())
         raise TokenUnavailable(f"{host} issued a token that is not a bearer token, and no other kind can be used")
     successor = answer.get("refresh_token")
     is_one = isinstance(successor, str) and is_token(successor)
-    lasts_s = _lifetime(answer.get("expires_in"))
-    return Granted(access_token=token, lasts_s=lasts_s, refresh_token=str(successor) if is_one else "")
+    return Granted(
+        access_token=token,
+        lasts_s=seconds(answer.get("expires_in"), LONGEST_LIFE_S),
+        refresh_token=str(successor) if is_one else "",
+    )
 
 
 def is_token(text: str) -> bool:
@@ -143,13 +145,13 @@ def _words(text: object, secrets: Iterable[str]) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:200]
 
 
-def _lifetime(value: object) -> float | None:
-    """Seconds; some servers write them as a text."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def seconds(value: object, most: float) -> float | None:
+    """Seconds of an answer, 0 to ``most``; None if it has none. Some servers write them as a text."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+", value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return min(max(0.0, float(value)), LONGEST_LIFE_S)
+    return float(min(max(value, 0), most))
 
 
 def _skew_s(reply: Reply, now: float) -> float:

@@ -1,6 +1,8 @@
 """Making a request that a check accepts, as the sender would."""
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -17,6 +19,9 @@ from gateway.signatures.message import parts
 from gateway.signatures.request import Reading, Request
 from gateway.signatures.schemes import NAMELESS
 from gateway.signatures.timestamps import written_time
+
+#: A time or an id that is a number in JSON; every reader of JSON can hold one of that length.
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class CannotSign(ValueError):
@@ -124,7 +129,7 @@ def _with_fields(body: bytes, fields: Mapping[str, str], texts: Sequence[str] = 
             assign(
                 payload,
                 path.split("."),
-                int(text) if text.isdigit() and "token" not in path and path not in texts else text,
+                int(text) if _NUMBER.fullmatch(text) and "token" not in path and path not in texts else text,
             )
     except (Unparsable, ValueError) as error:
         raise CannotSign(f"the body has no place for what is signed: {error}") from None

@@ -93,7 +93,14 @@ def test_the_options_of_ntfy_are_fields_that_a_body_can_replace() -> None:
     made = message("ntfy", Json({"message": "hi", "title": "Own"}), **options)
     assert made["title"] == "Own"
     assert (made["priority"], made["tags"], made["click"]) == (4, ["warning", "crm"], "https://crm.example")
-    assert message("ntfy", Text("hi"), priority="5")["priority"] == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("1", 1), ("5", 5), ("min", 1), ("urgent", 5), ("7", "7"), ("\u0663", "\u0663"), ("9" * 5_000, "9" * 5_000)],
+)
+def test_a_priority_of_ntfy_is_a_number_if_ntfy_knows_it(written: str, sent: object) -> None:
+    assert message("ntfy", Text("hi"), priority=written)["priority"] == sent
 
 
 @pytest.mark.parametrize("code", ntfy.REFUSALS)

@@ -39,6 +39,7 @@ def test_a_path_goes_through_maps_and_lists():
     assert lookup(facts, split_path("payload.items.2.sku")) is MISSING
     assert lookup(facts, split_path("payload.items.-1.sku")) is MISSING
     assert lookup(facts, split_path("payload.items.\u0662")) is MISSING
+    assert lookup(facts, ["payload", "items", "9" * 5_000]) is MISSING
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,8 @@ def test_where_and_why_is_said_in_words_without_the_value(data, path, reason) ->
         ({"$schema": "http://json-schema.org/draft-04/schema#"}, "names a draft that is not supported"),
         ({"properties": {"a": {"$ref": "https://acme.example/b.json"}}}, "#/properties/a/$ref leads out of the file"),
         ({"$ref": "#/$defs/nope"}, 'there is no "#/$defs/nope"'),
+        ({"$ref": "#/allOf/1", "allOf": [{}]}, 'there is no "#/allOf/1"'),
+        ({"$ref": "#/allOf/" + "9" * 5_000, "allOf": [{}]}, 'there is no "#/allOf/999'),
         ({"$ref": "#nope"}, 'nothing has the anchor "nope"'),
         ({"$ref": 7}, "#/$ref is not a text"),
         ({"type": "text"}, "#/type is not a type"),

@@ -18,7 +18,7 @@ from tests.oauth.given import SECRET_KEY, ec_key, pem, rsa_key
 
 CLIENT = OAuth(grant="client_credentials", token_url="https://a.example/t", client_id="a:b c", client_secret="ü&%")
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.floats() | st.integers() | st.integers(10**300, 10**400) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["error", "access_token", "expires_in", "token_type", "refresh_token", "error_description"]), inner),
 )  # fmt: skip
 
@@ -47,6 +47,8 @@ def test_a_client_without_a_secret_says_its_id_in_the_body():
         (0, 0.0),
         (-5, 0.0),
         (1e30, 30 * 86400.0),
+        (10**400, 30 * 86400.0),
+        ("9" * 5000, 30 * 86400.0),
         (None, None),
         ("soon", None),
         (True, None),

@@ -3,9 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2.utils import missing
 
 from gateway.destinations.escapes import no_escape
 from gateway.render import TemplateText
+from gateway.render.filters.groups import at
 from gateway.render.filters.regexes import regex_replace
 from gateway.render.filters.sums import sum_of
 from gateway.render.sandbox import MAX_OUTPUT
@@ -60,6 +62,15 @@ def test_lists_are_chosen_grouped_and_summed(templates, source, value):
         assert "unhashable" in failure(render, SHOP)
     else:
         assert render(SHOP).value == value
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("1", 2), ("01", 2), ("2", missing), ("-1", missing), ("\u0661", missing), ("x", missing), ("9" * 5_000, missing)],
+)
+def test_an_element_of_a_list_is_found_by_its_position(path, found):
+    assert at([1, 2], path) is found
+    assert at({"list": [1, 2]}, f"list.{path}") is found
 
 
 @pytest.mark.parametrize(

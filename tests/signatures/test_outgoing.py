@@ -18,6 +18,7 @@ from gateway.signatures import Credential, KeyRefused, Request, Verified, Verifi
 from gateway.signatures.declared import SchemeRefused, scheme_of
 from gateway.signatures.keys import PUBLIC_KEYS
 from gateway.signatures.outgoing import Signer, Way
+from gateway.signatures.signing import _with_fields
 
 NOW = 1_700_000_000.0
 ID = "dlv_019b1a2b-0000-7000-8000-000000000001"
@@ -300,3 +301,11 @@ def test_what_no_receiver_accepts_is_not_sent():
     scheme = scheme_of({"signature": {"header": "x-a", "signed": "{header:x-tenant}.{body}"}})
     with pytest.raises(BuildError, match=r'\{header:x-tenant\} holds "."'):
         signer(scheme, "secret-of-tests-1").sign(request(b"{}", **{"x-tenant": "a.b"}), ID, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("1700000000", 1_700_000_000), ("\u00b2", "\u00b2"), ("9" * 5_000, "9" * 5_000), ("dlv_1", "dlv_1")],
+)
+def test_what_is_signed_in_a_body_is_a_number_there_if_json_can_hold_it(text: str, written: object) -> None:
+    assert json.loads(_with_fields(b'{"a": 1}', {"id": text})) == {"a": 1, "id": written}

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from gateway.event.paths import position
 from gateway.event.schemas import combined, scalars, structures
 from gateway.event.schemas.run import DEEPEST, Check, Failed, Node, Path, Run, SchemaRefused, TooMuch, below, shown
 from gateway.model import Misfit
@@ -122,8 +123,8 @@ class Compiler:
             name = unquote(step).replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict) and name in found:
                 found = found[name]
-            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-                found = found[int(name)]
+            elif isinstance(found, list) and 0 <= position(name) < len(found):
+                found = found[position(name)]
             else:
                 raise SchemaRefused(f'{at}/$ref: there is no "{printable(written)[:100]}"', "correct it: #/$defs/name")
         return self.schema(found, f"#{fragment}")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from jinja2.utils import missing
 
+from gateway.event.paths import position
 from gateway.render.filters.arguments import elements, trouble_with
 from gateway.render.sandbox import MAX_RANGE, member
 from gateway.render.values import Spend, Trouble, UndefinedField, kind, readable, weigh
@@ -19,7 +20,8 @@ def at(element: object, path: object) -> object:
     if not isinstance(path, str):
         return member(element, path)
     for key in path.split("."):
-        element = member(element, int(key) if key.isdecimal() and isinstance(element, list | tuple) else key)
+        index = position(key) if isinstance(element, list | tuple) else -1
+        element = member(element, key if index < 0 else index)
         if element is missing:
             return missing
     return element
