@@ -12,8 +12,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
 
+from gateway.destinations.answers import is_final
 from gateway.egress import Door, Egress
-from gateway.errors import EgressError, GatewayError, TokenUnavailable
+from gateway.errors import AddressBlocked, EgressError, GatewayError, TLSFailed, TokenUnavailable
+from gateway.model import Reply
 from gateway.oauth import exchange
 from gateway.oauth.exchange import Form, Granted, Refused
 from gateway.oauth.settings import OAuth
@@ -21,7 +23,8 @@ from gateway.wording import printable
 
 #: What one request may take, seconds.
 REQUEST_S: Final = 15.0
-#: Seconds between two questions whether a code was confirmed, unless the server says otherwise; the most that it may say.
+#: Seconds between two questions whether a code was confirmed, unless the server says otherwise; the most that it may say,
+#: and that they grow to while no answer comes.
 USUAL_INTERVAL_S: Final = 5.0
 LONGEST_INTERVAL_S: Final = 60.0
 #: How much slower to ask after ``slow_down`` (RFC 8628, 3.5).
@@ -33,6 +36,10 @@ LONGEST_LIFE_S: Final = 3600.0
 
 class LoginFailed(GatewayError):
     """A login did not come to a refresh token; says why and what to do."""
+
+
+class NoAnswer(LoginFailed):
+    """The server could not be reached, or has trouble of its own: it may answer the next time."""
 
 
 class OtherState(LoginFailed):
@@ -134,8 +141,8 @@ async def device(oauth: OAuth, *, egress: Egress, door: Door) -> Device:
         user_code=str(texts["user_code"]),
         url=str(texts["verification_uri"]),
         complete_url=complete if isinstance(complete, str) and complete.isprintable() else "",
-        interval_s=_seconds(answer.get("interval"), USUAL_INTERVAL_S, LONGEST_INTERVAL_S),
-        lasts_s=_seconds(answer.get("expires_in"), USUAL_LIFE_S, LONGEST_LIFE_S),
+        interval_s=exchange.seconds(answer.get("interval"), LONGEST_INTERVAL_S) or USUAL_INTERVAL_S,
+        lasts_s=exchange.seconds(answer.get("expires_in"), LONGEST_LIFE_S) or USUAL_LIFE_S,
     )
 
 
@@ -147,38 +154,50 @@ async def confirmed(
     door: Door,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> str:
-    """The refresh token, once a person has confirmed the code. Raises LoginFailed."""
+    """The refresh token, once a person has confirmed the code. Raises LoginFailed.
+
+    After each question without an answer the interval doubles (RFC 8628, 3.5).
+    """
     form = (("grant_type", exchange.DEVICE_CODE), ("device_code", device.code))
     interval_s, left_s = device.interval_s, device.lasts_s
+    lost: NoAnswer | None = None
     while left_s > 0:
         await sleep(interval_s)
         left_s -= interval_s
         try:
             return _refresh_token(await _granted(oauth, form, egress, door, (device.code,)))
+        except NoAnswer as error:
+            lost = error
+            interval_s = max(interval_s, min(interval_s * 2, LONGEST_INTERVAL_S))
         except Refused as refused:
+            lost = None
             if refused.code == "slow_down":
                 interval_s += SLOWER_S
             elif refused.code != "authorization_pending":
                 raise LoginFailed(f"{oauth.host} refuses the login: {refused}; run the command again") from None
-    raise LoginFailed("nobody confirmed the code in time: run the command again")
-
-
-def _seconds(value: object, usual: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-        return usual
-    return float(value)
+    raise lost or LoginFailed("nobody confirmed the code in time: run the command again")
 
 
 # --- both ---
 
 
 async def _granted(oauth: OAuth, form: Form, egress: Egress, door: Door, sent: tuple[str, ...]) -> Granted:
+    """The tokens in the answer. Raises Refused, NoAnswer or LoginFailed."""
     request = exchange.request(oauth, oauth.token_url, form)
+    reply = None
     try:
         reply = await egress.send(request, timeout_s=REQUEST_S, door=door, most=exchange.LONGEST_ANSWER + 1)
         return exchange.granted(reply, oauth.host, now=time.time(), secrets=(*sent, oauth.client_secret))
     except (EgressError, TokenUnavailable) as error:
-        raise LoginFailed(f"{oauth.host} issues no token: {error}; run the command again") from None
+        failure = NoAnswer if _may_pass(error, reply) else LoginFailed
+        raise failure(f"{oauth.host} issues no token: {error}; run the command again") from None
+
+
+def _may_pass(error: Exception, reply: Reply | None) -> bool:
+    """Whether the same request may be answered in another way the next time."""
+    if reply is None:
+        return not isinstance(error, AddressBlocked | TLSFailed)
+    return reply.status >= 400 and not is_final(reply.status)
 
 
 def _refresh_token(granted: Granted) -> str:
