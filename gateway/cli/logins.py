@@ -35,7 +35,7 @@ def _finding(each: Destination, login: Login | None) -> Found:
     try:
         sealing.opened(login.sealed, key=oauth.secret_key, login_id=login.id)
     except sealing.Unsealable as error:
-        return "login", "fail", f"{what}: {error}", f"set that one, or {todo}"
+        return "login", "fail", f"{what}: {error}", f"set that key again, or {todo}"
     if login.ended:
         return "login", "fail", f"{what}: no longer accepted ({login.ended})", todo
     by = f" by {login.by}" if login.by else ""

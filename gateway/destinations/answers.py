@@ -209,14 +209,15 @@ def retry_after(headers: Mapping[str, str], now: float) -> float:
     text = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(text):
         return min(float(text), LONGEST_RETRY_AFTER_S)
-    until = _http_date(text)
+    until = http_date(text)
     if until is None:
         return 0.0
-    then = _http_date(headers.get("date", ""))
+    then = http_date(headers.get("date", ""))
     return min(max(0.0, until - (now if then is None else then)), LONGEST_RETRY_AFTER_S)
 
 
-def _http_date(text: str) -> float | None:
+def http_date(text: str) -> float | None:
+    """The moment that a field's value is, seconds since the epoch; None if it is not a date. Total."""
     try:
         parsed = parsedate_tz(text)
         return None if parsed is None else float(calendar.timegm(parsed[:9]) - (parsed[9] or 0))

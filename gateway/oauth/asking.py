@@ -19,6 +19,11 @@ SKEW_S: Final = 20.0
 class Ended(GatewayError):
     """A login can no longer be used; says why."""
 
+    def __init__(self, why: str, *, remedy: str = "") -> None:
+        super().__init__(why)
+        #: What helps instead of another login; empty: nothing does.
+        self.remedy = remedy
+
 
 class Asking:
     """Asks through the door out. ``clock`` dates assertions: seconds since the epoch."""

@@ -1,16 +1,15 @@
 """What is sent to a token endpoint, and what its answers mean (RFC 6749, 7523, 7636, 8628). Pure, and total on any answer."""
 
 import base64
-import calendar
 import re
 from collections.abc import Iterable
-from email.utils import parsedate
 from typing import Final
 from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
 
+from gateway.destinations.answers import http_date
 from gateway.errors import GatewayError, TokenUnavailable
 from gateway.hiding.masks import Masks
 from gateway.model import HttpRequest, Reply
@@ -155,8 +154,5 @@ def seconds(value: object, most: float) -> float | None:
 
 
 def _skew_s(reply: Reply, now: float) -> float:
-    try:
-        parsed = parsedate(reply.headers.get("date", ""))
-        return 0.0 if parsed is None else calendar.timegm((*parsed[:6], 0, 0, 0)) - now
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0.0
+    date = http_date(reply.headers.get("date", ""))
+    return 0.0 if date is None else date - now

@@ -141,7 +141,8 @@ class Tokens:
         except TimeoutError:
             raise TokenUnavailable(f"{way[0].host} has issued no token within {WAIT_S:g} s") from None
         except Ended as ended:
-            raise NotLoggedIn(f"{ended}: {way[0].remedy(name)}") from None
+            remedies = filter(None, (ended.remedy, way[0].remedy(name)))
+            raise NotLoggedIn(f"{ended}: {', or '.join(remedies)}") from None
         except StoreUnavailable as error:
             raise TokenAwaited(f"its login cannot be read or kept: {error}") from None
 
@@ -259,7 +260,8 @@ def _refresh_token(oauth: OAuth, login: Login) -> str:
     try:
         return sealing.opened(login.sealed, key=oauth.secret_key, login_id=login.id)
     except sealing.Unsealable as error:
-        raise Ended(f"its stored login cannot be read, {error}; set that one") from None
+        why = f"its stored login cannot be read because {error}"
+        raise Ended(why, remedy="set that key again and resume it") from None
 
 
 def _succeeding(oauth: OAuth, login: Login, used: str, granted: Granted, now: float) -> Login:

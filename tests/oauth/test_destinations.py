@@ -244,7 +244,10 @@ async def test_a_login_that_another_key_has_encrypted_says_so(tmp_path):
         async with other as gateway:
             [made] = await delivered(gateway, 2)
             assert made.state is PENDING
-            assert "encrypted with another GATEWAY_SECRET_KEY" in made.reason
+            assert made.reason == (
+                "its stored login cannot be read because it was encrypted with another GATEWAY_SECRET_KEY: set that key again "
+                "and resume it, or put a new refresh_token into auth.oauth2, then resume it"
+            )
             assert server.count("refresh_token") == 1
 
 
