@@ -25,10 +25,8 @@ LONGEST_MESSAGE: Final = 4_096
 LONGEST_TITLE: Final = 256
 
 _PRIORITIES: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        **{str(each): each for each in range(1, 6)},
-        **{"min": 1, "low": 2, "default": 3, "high": 4, "max": 5, "urgent": 5},
-    }
+    {str(number): number for number in range(1, 6)}
+    | {"min": 1, "low": 2, "default": 3, "high": 4, "max": 5, "urgent": 5}
 )
 
 #: ntfy's numbers for what it refuses, and what to do about each.

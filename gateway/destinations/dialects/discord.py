@@ -7,10 +7,13 @@ pages "Webhook Resource" (execute webhook), "Message Resource" (embeds), "Compon
 import re
 from typing import Final
 
-from gateway.destinations.dialects.markdown import NEAR_ADDRESS, in_markdown_address, markdown_address, parted
+from msgspec.structs import replace
+
+from gateway.destinations.dialects import markdown
+from gateway.destinations.dialects.markdown import parted
 from gateway.destinations.escapes import one_line, with_backslashes
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
+from gateway.destinations.markup import data
 
 _MENTION = re.compile(r"@(?=everyone|here|[!&]?[0-9]{15})")
 _ACTIVE = "\\*_~`|>#[]()<-"
@@ -40,17 +43,7 @@ def _begin(lines: str) -> str:
     return _NUMBERED.sub(r"\g<0>\\", lines)
 
 
-MARKDOWN: Final = Dialect(
-    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
-    escape=escape,
-    begin=_begin,
-    code=in_code,
-    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
-    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
-    near_address=NEAR_ADDRESS,
-    address_before=markdown_address,
-    in_address=in_markdown_address,
-)
+MARKDOWN: Final = replace(markdown.MARKDOWN, escape=escape, begin=_begin)
 
 FIELDS: Final = Fields(
     page="https://discord.com/developers/docs/resources/message#embed-object",

@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.destinations.dialects.markdown import NEAR_ADDRESS, in_markdown_address, markdown_address
+from gateway.destinations.dialects import markdown
 from gateway.destinations.escapes import html_escape, one_line
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TAGS, TWO_STARS, Dialect, in_code
+from gateway.destinations.markup import ANGLE_LINK, TAGS, Dialect, in_code
 
 #: What ends the label of a link in Markdown, and the label of its address elsewhere.
 _LABEL_END: Final = re.compile(r"\](?=[(:\[])")
@@ -46,23 +46,18 @@ def _starred(text: str) -> str:
     return f"*{text.strip()}*" if text.strip() else text
 
 
-CHAT: Final = Dialect(
-    reads=frozenset({ANGLE_LINK}),
+MARKDOWN: Final = replace(
+    markdown.MARKDOWN,
     escape=escape,
     begin=_begin,
     signs=(*" -+*>#=0123456789", "```"),
     code=lambda line: escape(in_code(line)),
+)
+CHAT: Final = replace(
+    MARKDOWN,
+    reads=frozenset({ANGLE_LINK}),
     link=lambda address, label: f"<{address}|{label.replace('|', '¦')}>",
     bold=_starred,
-    near_address=NEAR_ADDRESS,
-    address_before=markdown_address,
-    in_address=in_markdown_address,
-)
-MARKDOWN: Final = replace(
-    CHAT,
-    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
-    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
-    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
 )
 #: A text of a card.
 CARD: Final = Dialect(

@@ -1,10 +1,13 @@
-r"""Markdown (CommonMark 0.31): what several vendors share. A backslash makes any ASCII punctuation inert (2.4)."""
+r"""Markdown (CommonMark 0.31): what several vendors share. A backslash makes any ASCII punctuation inert (2.4).
+
+Where a vendor reads it in another way, its own dialect replaces a part of MARKDOWN.
+"""
 
 import re
 from typing import Final
 
 from gateway.destinations.escapes import one_line, with_backslashes
-from gateway.destinations.markup import VALUE
+from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, VALUE, Dialect, in_code
 
 #: An address stays whole: a backslash in it would be a part of it.
 _ADDRESS: Final = re.compile(r"(https?://[\w./:?&=%+~#;,!$'()@-]+)", re.ASCII)
@@ -59,3 +62,17 @@ def in_markdown_address(address: str) -> str:
     'https://a.example/b_%28c%29'
     """
     return address.replace("(", "%28").replace(")", "%29")
+
+
+MARKDOWN: Final = Dialect(
+    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
+    escape=escape_markdown,
+    begin=begin_markdown,
+    code=in_code,
+    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
+    # An asterisk next to a space is only an asterisk.
+    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
+    near_address=NEAR_ADDRESS,
+    address_before=markdown_address,
+    in_address=in_markdown_address,
+)

@@ -7,15 +7,12 @@ webhooks". Fields: its page "Message attachments".
 import re
 from typing import Final
 
-from gateway.destinations.dialects.markdown import (
-    NEAR_ADDRESS,
-    begin_markdown,
-    escape_markdown,
-    in_markdown_address,
-    markdown_address,
-)
+from msgspec.structs import replace
+
+from gateway.destinations.dialects import markdown
+from gateway.destinations.dialects.markdown import escape_markdown
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
+from gateway.destinations.markup import data, in_code
 
 #: Somebody is mentioned by a name that no word is before. An address is left as it is: it is no mention.
 _MENTION: Final = re.compile(r"(?<!\w)@(?=\w)")
@@ -43,17 +40,7 @@ def _in_code(text: str) -> str:
     return _apart(in_code(text))
 
 
-MARKDOWN: Final = Dialect(
-    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
-    escape=escape,
-    begin=begin_markdown,
-    code=_in_code,
-    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
-    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
-    near_address=NEAR_ADDRESS,
-    address_before=markdown_address,
-    in_address=in_markdown_address,
-)
+MARKDOWN: Final = replace(markdown.MARKDOWN, escape=escape, code=_in_code)
 
 FIELDS: Final = Fields(
     page="https://developers.mattermost.com/integrate/reference/message-attachments/",

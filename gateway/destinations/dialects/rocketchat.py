@@ -7,10 +7,12 @@ Markup: the grammar of its parser (``@rocket.chat/message-parser``). Fields: its
 import re
 from typing import Final
 
-from gateway.destinations.dialects.markdown import NEAR_ADDRESS, in_markdown_address, markdown_address
+from msgspec.structs import replace
+
+from gateway.destinations.dialects import markdown
 from gateway.destinations.escapes import one_line
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, in_code
+from gateway.destinations.markup import in_code
 
 _APART: Final = "\N{ZERO WIDTH SPACE}"
 #: What ends the title of a link; the beginning of a mention, a spoiler or a formula.
@@ -36,17 +38,12 @@ def _begin(lines: str) -> str:
     return _BEGINS.sub(_APART, lines.replace("```", f"`{_APART}`{_APART}`"))
 
 
-MARKDOWN: Final = Dialect(
-    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
+MARKDOWN: Final = replace(
+    markdown.MARKDOWN,
     escape=escape,
     begin=_begin,
     signs=(*" >#*-0123456789", "```"),
     code=lambda line: escape(in_code(line)),
-    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
-    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
-    near_address=NEAR_ADDRESS,
-    address_before=markdown_address,
-    in_address=in_markdown_address,
 )
 
 FIELDS: Final = Fields(

@@ -9,16 +9,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.destinations.dialects.markdown import (
-    NEAR_ADDRESS,
-    begin_markdown,
-    escape_markdown,
-    in_markdown_address,
-    markdown_address,
-)
+from gateway.destinations.dialects import markdown
+from gateway.destinations.dialects.markdown import escape_markdown, in_markdown_address
 from gateway.destinations.escapes import one_line
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
+from gateway.destinations.markup import ANGLE_LINK, Dialect, data, in_code
 from gateway.destinations.previews import Message
 
 _ACTIVE = re.compile("[&<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -83,15 +78,11 @@ PLAIN: Final = Dialect(
     bold=lambda text: text,
 )
 #: The text of a block of type markdown: Markdown, with Slack's mentions.
-MARKDOWN: Final = Dialect(
-    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
+MARKDOWN: Final = replace(
+    markdown.MARKDOWN,
     escape=lambda text: _entities(escape_markdown(text)),
-    begin=begin_markdown,
     code=lambda line: _entities(in_code(line)),
     link=lambda address, label: f"[{label}]({_entities(in_markdown_address(address))})",
-    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
-    near_address=NEAR_ADDRESS,
-    address_before=markdown_address,
     in_address=lambda address: _entities(in_markdown_address(address)),
 )
 

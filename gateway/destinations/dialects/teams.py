@@ -7,10 +7,12 @@ action (``TextRun``: no Markdown), and "Format cards in Microsoft Teams" (mentio
 import re
 from typing import Final
 
-from gateway.destinations.dialects.markdown import NEAR_ADDRESS, in_markdown_address, markdown_address
+from msgspec.structs import replace
+
+from gateway.destinations.dialects import markdown
 from gateway.destinations.escapes import one_line, with_backslashes
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data
+from gateway.destinations.markup import data
 
 _ACTIVE = "\\*_[]"
 _LIST = re.compile(r"(?:[-+]|[0-9]+\.)(?=\s)")
@@ -43,17 +45,13 @@ def _begin(lines: str) -> str:
     return _LISTS.sub(lambda found: f"\\{found[0]}" if found[0] in "-+" else f"{found[0]}\\", lines)
 
 
-MARKDOWN: Final = Dialect(
-    begin=_begin,
-    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
+MARKDOWN: Final = replace(
+    markdown.MARKDOWN,
     escape=escape,
+    begin=_begin,
     # A TextBlock shows a single line break as a space.
     line_break="\n\n",
-    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
-    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
-    near_address=NEAR_ADDRESS,
-    address_before=markdown_address,
-    in_address=in_markdown_address,
+    code=None,
 )
 
 #: Actions and inputs, whose titles and labels are no Markdown.
