@@ -25,12 +25,8 @@ from gateway.model import Mail, Reply
 MOST_AT_ONCE: Final = 32
 #: Seconds that a server has for its goodbye, once it has taken a message.
 GOODBYE_S: Final = 5.0
-#: What the server says about a login that it does not accept is libcurl's own code, whatever its status is.
-_LOGIN_DENIED: Final = 67
 #: Statuses of a server's answers (RFC 5321, 4.2.1).
 _REFUSED: Final = range(400, 600)
-
-
 #: The last line of an answer that accepts a command.
 _ACCEPTED: Final = re.compile(rb"2[0-9]{2}(?!-)")
 
@@ -116,7 +112,10 @@ class _Sending:
                 each.shutdown(socket.SHUT_RDWR)
 
     def perform(self, report: _Report) -> None:
-        """Send it, and report the answer as soon as it is there, or why there is none."""
+        """Send it, and report the answer as soon as it is there, or why there is none; one that was cut is never begun."""
+        if self._is_cut.is_set():
+            report(ConnectFailed("given up before it was sent"))
+            return
         self._report = report
         curl = pycurl.Curl()
         try:
@@ -175,7 +174,8 @@ class _Sending:
         reply = self._answer(curl)
         if self._fault is not None:
             return self._fault
-        if code == _LOGIN_DENIED and reply.status not in _REFUSED:
+        # Whatever status the server refuses a login with.
+        if code == pycurl.E_LOGIN_DENIED and reply.status not in _REFUSED:
             return Reply(status=535, body=reply.body)
         if code != pycurl.E_USE_SSL_FAILED and reply.status in _REFUSED:
             return reply

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.destinations import KINDS, Target
 from gateway.egress import Door, Egress
-from gateway.errors import AddressBlocked, ConnectFailed, EgressError, TLSFailed
+from gateway.errors import AddressBlocked, ConnectFailed, EgressError, TimedOut, TLSFailed
 from gateway.model import Dead, Delivered, Mail, Reply, Retry
 from tests.egress.certificates import Authority
 from tests.egress.diverted import Names
@@ -162,6 +162,28 @@ def test_the_loop_goes_on_while_a_server_hangs() -> None:
     with MailServer() as server:
         server.says(b"DATA", b"")
         assert asyncio.run(run(server.url)) < 0.9
+
+
+def test_a_message_that_is_given_up_while_it_waits_for_others_is_never_begun(monkeypatch) -> None:
+    monkeypatch.setattr("gateway.egress.mail.MOST_AT_ONCE", 1)
+    door = Door(plain_mail=True)
+
+    async def run(hanging: MailServer, given_up: MailServer, last: MailServer) -> None:
+        egress = Egress()
+        stuck = asyncio.create_task(egress.send(mail(hanging.url), timeout_s=30.0, door=door))
+        while not hanging.connections:
+            await asyncio.sleep(0.01)
+        with pytest.raises(TimedOut):
+            await egress.send(mail(given_up.url), timeout_s=0.1, door=door)
+        stuck.cancel()
+        reply = await egress.send(mail(last.url), timeout_s=30.0, door=door)
+        await egress.close()
+        assert judged(reply) == Delivered()
+
+    with MailServer() as hanging, MailServer() as given_up, MailServer() as last:
+        hanging.says(b"EHLO", b"")
+        asyncio.run(run(hanging, given_up, last))
+        assert given_up.connections == 0
 
 
 def test_nobody_listening_is_an_attempt_that_failed() -> None:
