@@ -1,10 +1,13 @@
-"""What the kinds that people read share: a message made of any content, and shortened to a limit. No message is too long."""
+"""What the kinds that people read share: a message of any content, shortened to a limit, and what a refusal means.
+
+No message is too long.
+"""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 from gateway.destinations.answers import json_of
 from gateway.destinations.previews import Message
@@ -12,7 +15,7 @@ from gateway.destinations.requests import http_request, json_bytes
 from gateway.destinations.target import Parts, Target
 from gateway.errors import BuildError
 from gateway.event.paths import lookup
-from gateway.model import Content, HttpRequest, Json, Raw, Text
+from gateway.model import Content, HttpRequest, Json, Raw, Reply, Text
 
 ELLIPSIS = "…"
 #: Bytes of JSON that a value has with the comma after it.
@@ -110,6 +113,15 @@ def shortened(text: str, limit: int, mend: Callable[[str], str] = as_it_is) -> s
     return mend(kept) + ELLIPSIS
 
 
+def cut(message: Message, limits: Mapping[str, int], mend: Callable[[str], str] = as_it_is) -> dict[str, object]:
+    """The message with the texts under some keys ``shortened``, each to its own limit in characters. Total."""
+    fit = dict(message)
+    for key, limit in limits.items():
+        if isinstance(text := fit.get(key), str):
+            fit[key] = shortened(text, limit, mend)
+    return fit
+
+
 def units(text: str) -> int:
     """The length of a text in UTF-16 units."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
@@ -189,3 +201,16 @@ class _Texts:
 def field_of(body: bytes, *path: str) -> object:
     """The value at ``path`` in the JSON of an answer, or MISSING."""
     return lookup(json_of(body), path)
+
+
+def remedy(reply: Reply, known: Mapping[Any, str], *path: str) -> str:
+    """What to do about a refusal that an answer names at ``path``; empty if it is not ``known``. Total."""
+    named = field_of(reply.body, *path)
+    return known.get(named, "") if isinstance(named, str | int) else ""
+
+
+def remedy_of_words(reply: Reply, known: Mapping[str, str], *path: str) -> str:
+    """The same for a refusal that is described at ``path`` in words; ``known`` are parts of them in lower case. Total."""
+    described = field_of(reply.body, *path)
+    words = described.lower() if isinstance(described, str) else ""
+    return next((todo for part, todo in known.items() if part in words), "")

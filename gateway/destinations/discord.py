@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import field_of, posted, shortened, units, whole_markdown
+from gateway.destinations.chat import cut, posted, remedy, shortened, units, whole_markdown
 from gateway.destinations.dialects.discord import FIELDS, escape
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
@@ -34,8 +34,10 @@ LONGEST: Final[Mapping[tuple[str, ...], int]] = MappingProxyType(
 )
 LONGEST_FIELD_NAME: Final = 256
 LONGEST_FIELD_VALUE: Final = 1_024
-#: Characters of the texts next to the content.
-LONGEST_NAMES: Final[Mapping[str, int]] = MappingProxyType({"username": 80, "thread_name": 100})
+#: Characters of the texts of the message itself.
+LONGEST_TEXTS: Final[Mapping[str, int]] = MappingProxyType(
+    {"content": LONGEST_CONTENT, "username": 80, "thread_name": 100}
+)
 
 #: Discord's numbers for what it refuses, and what to do about each.
 REFUSALS: Final[Mapping[int, str]] = MappingProxyType(
@@ -61,10 +63,7 @@ def build(target: Target, parts: Parts) -> HttpRequest:
 
 def fitted(message: Message) -> Message:
     """The message with every text shortened to Discord's limit, and no mentions by default. Total."""
-    fit = {"allowed_mentions": {"parse": []}, **message}
-    for key, limit in {"content": LONGEST_CONTENT, **LONGEST_NAMES}.items():
-        if isinstance(text := fit.get(key), str):
-            fit[key] = shortened(text, limit, whole_markdown)
+    fit = cut({"allowed_mentions": {"parse": []}, **message}, LONGEST_TEXTS, whole_markdown)
     if isinstance(embeds := fit.get("embeds"), list):
         fit["embeds"] = list(_Embeds().fitted(embeds))
     return fit
@@ -122,8 +121,7 @@ def _is_empty(field: Message) -> bool:
 
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status; a refusal that Discord numbers says what to do about it."""
-    code = field_of(reply.body, "code")
-    return read_status(target, reply, REFUSALS.get(code, "") if isinstance(code, int) else "")
+    return read_status(target, reply, remedy(reply, REFUSALS, "code"))
 
 
 def preview(message: Message) -> Iterator[Part]:

@@ -180,11 +180,12 @@ def read(target: Target, reply: Reply) -> Verdict:
 
 
 def status_of(reply: Reply) -> int:
-    """As HTTP would say it: 401 for a login that is refused, 503 for what may pass, 422 for what is refused."""
+    """As HTTP would say it: 200 for what is accepted, 401 for a refused login, 425 or 503 for what may pass, else 422."""
     if 200 <= reply.status < 300:
         return 200
     if reply.status in _ABOUT_THE_LOGIN:
         return 401
+    # About one mailbox or one message: it says nothing bad about the server.
     if reply.status in (450, 452):
         return 425
     return 503 if reply.status < 500 else 422

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import as_it_is, field_of, posted, shortened, within_bytes
+from gateway.destinations.chat import as_it_is, cut, posted, remedy, within_bytes
 from gateway.destinations.dialects.googlechat import FIELDS, escape
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
@@ -40,8 +40,7 @@ def build(target: Target, parts: Parts) -> HttpRequest:
 
 def fitted(message: Message) -> Message:
     """The message with every text shortened to Google Chat's limit. Total."""
-    text = message.get("text")
-    fit = {**message, "text": shortened(text, LONGEST_TEXT, _without_half_link)} if isinstance(text, str) else message
+    fit = cut(message, {"text": LONGEST_TEXT}, _without_half_link)
     return within_bytes(fit, LONGEST_MESSAGE, READABLE, as_it_is)
 
 
@@ -53,8 +52,7 @@ def _without_half_link(kept: str) -> str:
 
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status; a refusal that Google names says what to do about it."""
-    word = field_of(reply.body, "error", "status")
-    return read_status(target, reply, _MEANINGS.get(word, "") if isinstance(word, str) else "")
+    return read_status(target, reply, remedy(reply, _MEANINGS, "error", "status"))
 
 
 def preview(message: Message) -> Iterator[Part]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from msgspec import DecodeError, Struct, field, json
 from msgspec.structs import replace
@@ -15,12 +15,11 @@ from gateway.destinations.fields import Fields
 from gateway.destinations.previews import Message, Part, text
 from gateway.destinations.target import Parts, Target
 from gateway.errors import BuildError
+from gateway.event.forms import pairs
 from gateway.event.paths import lookup
 from gateway.hiding.addresses import after_host, secrets_of
 from gateway.model import Delivered, Event, OutboundRequest, Reply, Retry, Text, Verdict
 
-#: Fields of a form that are looked at.
-MOST_FIELDS: Final = 100
 #: What a request is made from to see where its kind puts the parts of an address.
 _PROBE: Final = Parts(
     event=Event(id="", source="", type="", received_at=0.0, headers={}, body=b"{}", sha256=b""),
@@ -97,7 +96,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     text_at: tuple[str, ...] = ("text",)
     #: Characters of a value that its messages can show: it is cut to them before it is escaped. None: it is not cut.
     longest: int | None = None
-    #: How values of an event are escaped in its texts.
+    #: How values of an event are escaped in its texts. Templates recognize a kind with ``fields`` by its escape, so each of
+    #: those has one of its own.
     escape: Escaper = no_escape
     #: Which of the fields of its messages has which markup. None: they are read by programs.
     fields: Fields | None = None
@@ -110,7 +110,8 @@ class Kind(Struct, frozen=True, kw_only=True):
 
     #: What an answer means according to the kind's documentation. Total.
     read: Callable[[Target, Reply], Verdict]
-    #: The status that an answer amounts to, where the kind reports errors inside a 2xx. Total.
+    #: The HTTP status that an answer amounts to, where it is not its own: an error inside a 2xx, a refused login inside a 400,
+    #: an answer of a mail server. Total.
     status_of: Callable[[Reply], int] = attrgetter("status")
     #: Path in the JSON of its answers to the seconds to wait.
     hint: tuple[str, ...] = ()
@@ -152,10 +153,8 @@ class Kind(Struct, frozen=True, kw_only=True):
 
     def message_in(self, body: bytes) -> Message:
         """The fields of a message that is a form; empty for any other. Total."""
-        if not self.sends_form:
-            return {}
         try:
-            return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+            return dict(pairs(body)) if self.sends_form else {}
         except ValueError:
             return {}
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import field_of, posted, shortened, whole_markdown
+from gateway.destinations.chat import cut, posted, remedy, whole_markdown
 from gateway.destinations.dialects.mattermost import FIELDS, escape
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
@@ -40,17 +40,12 @@ def build(target: Target, parts: Parts) -> HttpRequest:
 
 def fitted(message: Message) -> Message:
     """The message with its text and its names shortened to Mattermost's limits. Total."""
-    fit = dict(message)
-    for key, limit in {"text": LONGEST_TEXT, "username": LONGEST_NAME}.items():
-        if isinstance(text := fit.get(key), str):
-            fit[key] = shortened(text, limit, whole_markdown)
-    return fit
+    return cut(message, {"text": LONGEST_TEXT, "username": LONGEST_NAME}, whole_markdown)
 
 
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status; a refusal that Mattermost names says what to do about it."""
-    word = field_of(reply.body, "id")
-    return read_status(target, reply, REFUSALS.get(word, "") if isinstance(word, str) else "")
+    return read_status(target, reply, remedy(reply, REFUSALS, "id"))
 
 
 def preview(message: Message) -> Iterator[Part]:
@@ -58,10 +53,10 @@ def preview(message: Message) -> Iterator[Part]:
     yield from previews.text(message.get("text"), "markdown")
     for each in previews.objects(message.get("attachments")):
         colour = previews.colour(each.get("color")) or "999999"
-        yield {"is": "card", "colour": colour, "parts": list(attachment(each))}
+        yield {"is": "card", "colour": colour, "parts": list(_attachment(each))}
 
 
-def attachment(each: Message) -> Iterator[Part]:
+def _attachment(each: Message) -> Iterator[Part]:
     """The parts of an attachment as Slack defined it, with texts in Markdown."""
     yield from previews.text(each.get("pretext"), "markdown")
     if title := previews.word(each.get("title")):

@@ -1,8 +1,8 @@
 """ntfy, by its JSON form: a message for the topic in the url, shortened to ntfy's limit, its answers in words.
 
 Form and limits: ntfy's page "Publishing" (publish as JSON; limitations: 4,096 bytes per message, which a longer one would
-turn into an attachment). Answers: ``{"code", "http", "error"}``. A server allows 60 requests at once and then one every 5
-seconds, unless its operator or your plan says otherwise.
+turn into an attachment); its server reads twice as many bytes of JSON. Answers: ``{"code", "http", "error"}``. A server
+allows 60 requests at once and then one every 5 seconds, unless its operator or your plan says otherwise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import field_of, posted, without_half_escape
+from gateway.destinations.chat import posted, remedy, within_bytes, without_half_escape
 from gateway.destinations.dialects.ntfy import FIELDS, escape
 from gateway.destinations.escapes import one_line
 from gateway.destinations.kind import Kind, Option
@@ -20,9 +20,10 @@ from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest, Reply, Verdict
 
-#: Bytes of a message, and of its title.
+#: Bytes of a message, of its title, and of all of it as JSON.
 LONGEST_MESSAGE: Final = 4_096
 LONGEST_TITLE: Final = 256
+LONGEST_JSON: Final = 8_192
 
 _PRIORITIES: Final[Mapping[str, int]] = MappingProxyType(
     {str(number): number for number in range(1, 6)}
@@ -82,7 +83,7 @@ def fitted(message: Message) -> Message:
     for key, limit in {"message": LONGEST_MESSAGE, "title": LONGEST_TITLE}.items():
         if isinstance(text := fit.get(key), str):
             fit[key] = _within(text, limit)
-    return fit
+    return within_bytes(fit, LONGEST_JSON, {"message"}, without_half_escape)
 
 
 def _within(text: str, limit: int) -> str:
@@ -95,8 +96,7 @@ def _within(text: str, limit: int) -> str:
 
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status; a refusal that ntfy numbers says what to do about it."""
-    code = field_of(reply.body, "code")
-    return read_status(target, reply, REFUSALS.get(code, "") if isinstance(code, int) else "")
+    return read_status(target, reply, remedy(reply, REFUSALS, "code"))
 
 
 def preview(message: Message) -> Iterator[Part]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, read_status
-from gateway.destinations.chat import field_of, posted, shortened
+from gateway.destinations.chat import cut, field_of, posted
 from gateway.destinations.dialects.plain import ALERT, in_alert
 from gateway.destinations.escapes import one_line
 from gateway.destinations.kind import Kind, Option
@@ -63,8 +63,8 @@ def fitted(target: Target, parts: Parts, message: Message) -> Message:
                 "timestamp": iso_time(parts.event.received_at),
                 "class": parts.event.type,
             }
-            fit["payload"] = _shortened(known | payload, "summary", LONGEST_SUMMARY)
-    fit = _shortened(fit, "dedup_key", LONGEST_KEY)
+            fit["payload"] = cut(known | payload, {"summary": LONGEST_SUMMARY})
+    fit = cut(fit, {"dedup_key": LONGEST_KEY})
     return fit if len(json_bytes(fit)) <= LONGEST_EVENT else _without_details(fit)
 
 
@@ -73,11 +73,6 @@ def _without_details(event: Message) -> Message:
     if not isinstance(payload, dict):
         return event
     return {**event, "payload": {**payload, "custom_details": {"left out": "the event had more than 512 KB"}}}
-
-
-def _shortened(fields: dict[str, object], key: str, limit: int) -> dict[str, object]:
-    text = fields.get(key)
-    return {**fields, key: shortened(text, limit)} if isinstance(text, str) else fields
 
 
 def read(target: Target, reply: Reply) -> Verdict:

@@ -4,17 +4,16 @@ Form: Rocket.Chat's pages "Create webhooks" and "Post message". Answers: ``{"suc
 Limit: the workspace's ``Message_MaxAllowedSize``, 5,000 characters unless its administrator changed it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.destinations import previews
 from gateway.destinations.answers import beginning, read_status
-from gateway.destinations.chat import as_it_is, field_of, posted, shortened
+from gateway.destinations.chat import cut, field_of, posted, remedy_of_words
 from gateway.destinations.dialects.rocketchat import FIELDS, escape
 from gateway.destinations.kind import Kind
-from gateway.destinations.mattermost import attachment
-from gateway.destinations.previews import Message, Part
+from gateway.destinations.mattermost import preview
+from gateway.destinations.previews import Message
 from gateway.destinations.target import Parts, Target
 from gateway.model import Dead, HttpRequest, Reply, Verdict
 
@@ -40,37 +39,22 @@ def build(target: Target, parts: Parts) -> HttpRequest:
 
 def fitted(message: Message) -> Message:
     """The message with its text shortened to Rocket.Chat's limit. Total."""
-    text = message.get("text")
-    return {**message, "text": shortened(text, LONGEST_TEXT, as_it_is)} if isinstance(text, str) else message
+    return cut(message, {"text": LONGEST_TEXT})
 
 
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status and ``success``; a known refusal says what to do about it."""
     if 200 <= reply.status < 300 and field_of(reply.body, "success") is False:
-        known = _known(reply)
+        known = remedy_of_words(reply, REFUSALS, "error")
         return Dead(
             f"answered {reply.status}, but Rocket.Chat did not post it{beginning(reply)}" + (known and f" ({known})")
         )
-    return read_status(target, reply, _known(reply) if reply.status < 500 else "")
-
-
-def _known(reply: Reply) -> str:
-    said = field_of(reply.body, "error")
-    words = said.lower() if isinstance(said, str) else ""
-    return next((remedy for part, remedy in REFUSALS.items() if part in words), "")
+    return read_status(target, reply, remedy_of_words(reply, REFUSALS, "error") if reply.status < 500 else "")
 
 
 def status_of(reply: Reply) -> int:
     """422 where a 2xx reports an error."""
     return 422 if 200 <= reply.status < 300 and field_of(reply.body, "success") is False else reply.status
-
-
-def preview(message: Message) -> Iterator[Part]:
-    """The text, and each attachment as a card."""
-    yield from previews.text(message.get("text"), "markdown")
-    for each in previews.objects(message.get("attachments")):
-        colour = previews.colour(each.get("color")) or "999999"
-        yield {"is": "card", "colour": colour, "parts": list(attachment(each))}
 
 
 ROCKETCHAT = Kind(

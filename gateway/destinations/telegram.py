@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, read_status
-from gateway.destinations.chat import ELLIPSIS, field_of, posted, shortened, units
+from gateway.destinations.chat import ELLIPSIS, field_of, posted, remedy_of_words, shortened, units
 from gateway.destinations.dialects.telegram import FIELDS, escape
 from gateway.destinations.kind import Kind, Option
 from gateway.destinations.previews import Message, Part
@@ -100,9 +100,7 @@ def read(target: Target, reply: Reply) -> Verdict:
     """Delivered only on Telegram's ``ok``; a known refusal says what to do about it."""
     if reply.status == 200 and field_of(reply.body, "ok") is not True:
         return Retry(f"answered 200 without Telegram's ok{beginning(reply)}")
-    described = field_of(reply.body, "description")
-    words = described.lower() if isinstance(described, str) else ""
-    known = next((remedy for part, remedy in REFUSALS.items() if part in words), "")
+    known = remedy_of_words(reply, REFUSALS, "description")
     return read_status(target, reply, known or _ABOUT_THE_TOKEN.get(reply.status, ""))
 
 

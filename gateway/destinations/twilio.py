@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import field_of, message_of, shortened
+from gateway.destinations.chat import cut, message_of, remedy
 from gateway.destinations.dialects.plain import SMS, in_sms
 from gateway.destinations.kind import Kind, Option
 from gateway.destinations.previews import Message, Part
@@ -68,8 +68,7 @@ def _options(options: Mapping[str, str]) -> dict[str, object]:
 
 def fitted(message: Message) -> Message:
     """The message with its text shortened to Twilio's limit. Total."""
-    text = message.get("Body")
-    return {**message, "Body": shortened(text, LONGEST_TEXT)} if isinstance(text, str) else message
+    return cut(message, {"Body": LONGEST_TEXT})
 
 
 def _pairs(fields: Message) -> Iterator[tuple[str, str]]:
@@ -92,8 +91,7 @@ def _text(value: object) -> str:
 
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status; a refusal that Twilio numbers says what to do about it."""
-    code = field_of(reply.body, "code")
-    return read_status(target, reply, REFUSALS.get(code, "") if isinstance(code, int) else "")
+    return read_status(target, reply, remedy(reply, REFUSALS, "code"))
 
 
 def preview(message: Message) -> Iterator[Part]:

@@ -75,9 +75,9 @@ class Signer:
         return scheme + (f", verified with {' or '.join(keys)}" if keys else "")
 
     def sign(self, request: HttpRequest, message_id: str, now: float) -> HttpRequest:
-        """The request signed with every key that is still in use. Raises BuildError where it has no place for a signature.
+        """The request signed with every key that is still in use. ``now`` is the wall clock, seconds since the epoch.
 
-        ``now`` is the wall clock, seconds since the epoch.
+        Raises BuildError if no key is in use any more, or if a scheme cannot sign such a request.
         """
         made: dict[str, str] = {}
         body = request.body

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.cli import cli
@@ -53,6 +55,19 @@ def test_every_kind_that_a_module_makes_is_registered() -> None:
     modules = [importlib.import_module(f"gateway.destinations.{file.stem}") for file in folder.glob("[a-z]*.py")]
     made = {each.name for module in modules for each in vars(module).values() if isinstance(each, Kind)}
     assert made == KINDS.keys(), "register it in KINDS of gateway/destinations/__init__.py"
+
+
+@given(st.binary(max_size=200) | st.integers(0, 2_000).map(lambda number: b"a=b&" * number))
+def test_any_body_is_read_as_a_form_or_as_none(body: bytes) -> None:
+    for kind in KINDS.values():
+        found = kind.message_in(body)
+        assert kind.sends_form or found == {}
+        assert all(isinstance(text, str) for text in found.values())
+
+
+def test_templates_can_tell_the_kinds_with_fields_by_how_they_escape() -> None:
+    kinds = [kind for kind in KINDS.values() if kind.fields is not None]
+    assert len({kind.escape for kind in kinds}) == len(kinds), "give the new kind an escape of its own, even a copy"
 
 
 @KIND

@@ -163,6 +163,13 @@ PUBLISHED = [
     ("rocketchat", {"text": MUCH}, "https://docs.rocket.chat/docs/message", at("text"), 5_000),
     ("ntfy", {"message": MUCH}, "https://docs.ntfy.sh/publish/#limitations", at("message"), 4_096),
     ("ntfy", {"message": "é" * 60_000}, "https://docs.ntfy.sh/publish/#limitations", in_utf_8("message"), 4_096),
+    (
+        "ntfy",
+        {"message": '"' * 60_000},
+        "https://github.com/binwiederhier/ntfy/blob/main/server/server.go",
+        in_bytes,
+        8_192,
+    ),
     ("pagerduty", {"payload": {"summary": MUCH}}, ENQUEUE, at("payload", "summary"), 1_024),
     ("pagerduty", {"dedup_key": MUCH}, ENQUEUE, at("dedup_key"), 255),
     ("twilio", {"Body": MUCH}, "https://www.twilio.com/docs/api/errors/21617", at("Body"), 1_600),
