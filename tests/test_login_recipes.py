@@ -332,6 +332,7 @@ async def test_when_the_requests_of_the_day_are_used_up_nothing_is_given_up(tmp_
         pytest.param((500, trouble("UNKNOWN_EXCEPTION", "An unexpected error occurred.")), PENDING,
                      "answered 500: An unexpected error occurred.", id="500"),
         pytest.param((503, HTML), PENDING, "answered 503", id="503-html"),
+        pytest.param((200, HTML), PENDING, "answered 200, but no rule of success matched", id="200-html"),
         pytest.param((429, trouble("X", "slow down"), {"retry-after": "90"}), PENDING, "answered 429", id="429"),
         pytest.param((400, trouble("DUPLICATES_DETECTED", "Use one of these records?")), DEAD,
                      "answered 400: Use one of these records?", id="duplicate-rule"),
@@ -354,6 +355,18 @@ async def test_what_salesforce_answers_and_what_becomes_of_the_delivery(tmp_path
                 assert len(vendor.contacts) == (said[0] != 429)
                 await gateway.later(20)
                 assert states([await gateway.delivery(made.event_id)]) == [DELIVERED]
+
+
+@story
+async def test_a_page_of_html_in_answer_to_a_write_is_not_a_contact(tmp_path):
+    with Salesforce() as vendor:
+        vendor.says = [None, (200, HTML)]
+        async with salesforce(tmp_path, vendor, SEARCH) as gateway:
+            [made] = await sent(gateway, changed())
+            assert made.state is PENDING
+            await gateway.later(5)
+            assert states([await gateway.delivery(made.event_id)]) == [DELIVERED]
+        assert len(vendor.contacts) == 1
 
 
 @story

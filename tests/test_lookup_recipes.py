@@ -361,3 +361,15 @@ def test_a_look_up_that_is_answered_with_a_page_of_html_writes_nothing(tmp_path,
     assert state == DeliveryState.PENDING
     assert f"answered {status}" in reason
     assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize(("vendor", "text"), [(HubSpot, hubspot), (Pipedrive, pipedrive), (Notion, notion)])
+def test_a_page_of_html_in_answer_to_a_write_is_not_a_delivery(tmp_path, vendor, text):
+    with vendor() as server:
+        server.answer = lambda call: (
+            (200, b"<!DOCTYPE html>") if len(server.calls) > 1 else type(server).answer(server, call)
+        )
+        [(state, reason)] = run(tmp_path, text(server), changed())
+    assert state == DeliveryState.PENDING
+    assert reason.startswith("answered 200, but no rule of success matched")
+    assert len(server.calls) == 2
