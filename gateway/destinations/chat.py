@@ -105,11 +105,12 @@ def shortened(text: str, limit: int, mend: Callable[[str], str] = as_it_is) -> s
     ``mend`` removes what the cut left incomplete. Characters are counted in UTF-16 units, the way that makes an emoji
     longest: no service says how it counts.
     """
-    if len(text) * 2 <= limit or units(text) <= limit:
+    if len(text) * 2 <= limit or (len(text) <= limit and units(text) <= limit):
         return text
     if limit < 1:
         return ""
-    kept = text.encode("utf-16-le", "surrogatepass")[: (limit - 1) * 2].decode("utf-16-le", "ignore")
+    # A character is a unit or two, so nothing after the first ``limit`` of them is looked at.
+    kept = text[:limit].encode("utf-16-le", "surrogatepass")[: (limit - 1) * 2].decode("utf-16-le", "ignore")
     return mend(kept) + ELLIPSIS
 
 

@@ -66,7 +66,7 @@ def fitted(target: Target, message: Message) -> Message:
 
 def html_shortened(text: str, limit: int) -> str:
     """At most ``limit`` characters, not counting tags, with an ellipsis for the rest and every tag closed."""
-    if units(text) <= limit:
+    if len(text) <= limit and units(text) <= limit:
         return text
     # What shows so little of so much is cut without a look at its end.
     looked_at = text[: limit * _MOST_MARKUP]

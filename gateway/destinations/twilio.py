@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import cut, message_of, remedy
+from gateway.destinations.chat import message_of, remedy, shortened
 from gateway.destinations.dialects.plain import SMS, in_sms
 from gateway.destinations.kind import Kind, Option
 from gateway.destinations.previews import Message, Part
@@ -52,8 +52,7 @@ REFUSALS: Final[Mapping[int, str]] = MappingProxyType(
 def build(target: Target, parts: Parts) -> HttpRequest:
     """A POST of the message as a form, shortened to Twilio's limit; BuildError when the content is not a message."""
     message = message_of(parts.content, "a Twilio message", lambda text: {"Body": text})
-    fields = fitted({**_options(target.options), **message})
-    body = urlencode(list(_pairs(fields))).encode()
+    body = urlencode(list(_pairs({**_options(target.options), **message}))).encode()
     defaults = {"content-type": "application/x-www-form-urlencoded"}
     return http_request(target, parts, method="POST", url=target.url, body=body, defaults=defaults)
 
@@ -66,15 +65,12 @@ def _options(options: Mapping[str, str]) -> dict[str, object]:
     return {"To": to, "MessagingServiceSid" if _SERVICE.fullmatch(sender) else "From": sender}
 
 
-def fitted(message: Message) -> Message:
-    """The message with its text shortened to Twilio's limit. Total."""
-    return cut(message, {"Body": LONGEST_TEXT})
-
-
 def _pairs(fields: Message) -> Iterator[tuple[str, str]]:
+    """The fields of the form, with the text shortened to Twilio's limit. A form has no null: such a field is left out."""
     for name, value in fields.items():
         for each in value[:MOST_ITEMS] if isinstance(value, list) else [value]:
-            yield name, _text(each)
+            if each is not None:
+                yield name, shortened(_text(each), LONGEST_TEXT) if name == "Body" else _text(each)
 
 
 def _text(value: object) -> str:

@@ -111,14 +111,14 @@ def test_what_is_no_message_is_not_shown_as_one(kind, body):
     assert seen is None or all(part["is"] in ("card", "other") for part in seen.parts)
 
 
+KEYS = [
+    "text", "type", "blocks", "body", "elements", "fields", "items", "embeds", "attachments", "content", "title", "color",
+    "footer", "author", "name", "value", "cardsV2", "card", "sections", "widgets", "header", "actions", "label", "message",
+    "markdown", "payload", "summary", "severity", "Body", "subject", "html",
+]  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["text", "type", "blocks", "body", "elements", "fields", "items", "embeds"]), inner
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner),
     max_leaves=12,
 )
 

@@ -397,7 +397,11 @@ def test_cutting_to_bytes_is_total_and_changes_nothing_that_fits(value) -> None:
         assert made == value
 
 
-words = st.sampled_from(["content", "embeds", "fields", "title", "footer", "text", "attachments", "type", "body", "x"])
+words = st.sampled_from([
+    "content", "embeds", "fields", "title", "footer", "text", "attachments", "type", "body", "x", "message", "priority",
+    "markdown", "actions", "payload", "summary", "custom_details", "dedup_key", "event_action", "Body", "MediaUrl",
+    "subject", "html", "username",
+])  # fmt: skip
 values = st.recursive(
     st.none() | st.integers() | words | st.text(max_size=100).map(lambda text: text * 30),
     lambda tree: st.lists(tree, max_size=30) | st.dictionaries(words, tree, max_size=4),

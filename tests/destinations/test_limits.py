@@ -9,7 +9,7 @@ from gateway.model import Json
 from tests.destinations import examples
 from tests.destinations.values import parts
 
-MUCH = "x" * 60_000
+MUCH, WIDE, ESCAPED = "x" * 60_000, "é" * 60_000, '"' * 60_000
 PLAIN, MARKED = {"type": "plain_text", "text": MUCH}, {"type": "mrkdwn", "text": MUCH}
 
 
@@ -162,10 +162,10 @@ PUBLISHED = [
     ),
     ("rocketchat", {"text": MUCH}, "https://docs.rocket.chat/docs/message", at("text"), 5_000),
     ("ntfy", {"message": MUCH}, "https://docs.ntfy.sh/publish/#limitations", at("message"), 4_096),
-    ("ntfy", {"message": "é" * 60_000}, "https://docs.ntfy.sh/publish/#limitations", in_utf_8("message"), 4_096),
+    ("ntfy", {"message": WIDE}, "https://docs.ntfy.sh/publish/#limitations", in_utf_8("message"), 4_096),
     (
         "ntfy",
-        {"message": '"' * 60_000},
+        {"message": ESCAPED},
         "https://github.com/binwiederhier/ntfy/blob/main/server/server.go",
         in_bytes,
         8_192,

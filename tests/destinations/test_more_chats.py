@@ -131,6 +131,13 @@ def test_a_messaging_service_sends_instead_of_a_number() -> None:
     assert made["MediaUrl"] == "https://a.example/b.png"
 
 
+def test_what_is_no_text_is_json_in_a_text_message_and_null_is_nothing() -> None:
+    made = message("twilio", Json({"Body": {"n": ["x" * 2_000]}, "ValidityPeriod": 60, "MediaUrl": None}))
+    assert made["Body"] == '{"n":["' + "x" * 1_592 + "…"
+    assert made["ValidityPeriod"] == "60"
+    assert "MediaUrl" not in made
+
+
 @pytest.mark.parametrize("to", ["", "4155551234", "+1415555123x", "+14155551234,+14155559999", "+14155551234\nX: y"])
 def test_what_is_no_phone_number_is_never_sent(to: str) -> None:
     with pytest.raises(BuildError, match="to is not a phone number"):
