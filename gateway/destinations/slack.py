@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, json_of, read_status
-from gateway.destinations.chat import posted, shortened, units
+from gateway.destinations.chat import cut, posted, shortened, units
 from gateway.destinations.dialects.slack import FIELDS, escape
 from gateway.destinations.empty import may_be_empty, without_empty
 from gateway.destinations.kind import Kind, Option
@@ -127,8 +127,7 @@ def build(target: Target, parts: Parts) -> HttpRequest:
 def fitted(message: Message) -> dict[str, object]:
     """The message with every text and list shortened to Slack's limits; what fits is unchanged. Total."""
     fit = {key: _fitted(value, None, holder="message", key=key) for key, value in message.items()}
-    if isinstance(text := fit.get("text"), str):
-        fit["text"] = shortened(text, LONGEST_TEXT, _without_half_markup)
+    fit = cut(fit, {"text": LONGEST_TEXT}, _without_half_markup)
     markdown = _Markdown()
     for holder in (fit, *_objects(fit.get("attachments"))):
         if isinstance(blocks := holder.get("blocks"), list):
