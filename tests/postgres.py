@@ -38,6 +38,9 @@ SETTINGS = {
     "max_connections": "200",
 }
 _numbers = itertools.count(1)
+VERSIONS = ("one version", "another version")
+#: By the URL of a database that was made: that of the database from which it was.
+_admins: dict[str, str] = {}
 
 
 def binaries() -> dict[str, Path]:
@@ -50,8 +53,8 @@ def binaries() -> dict[str, Path]:
     return {name: path for name, path in found.items() if (path / "initdb").exists()}
 
 
-def _user() -> dict[str, int]:
-    """Whom the server runs as: it refuses to run as root."""
+def user() -> dict[str, int]:
+    """Whom a server runs as: it refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):
@@ -61,6 +64,12 @@ def _user() -> dict[str, int]:
     return {}
 
 
+def guarded(pid: int, folder: Path) -> "subprocess.Popen[bytes]":
+    """However this process ends, its pipe to what this returns is closed then: a server does not outlive it."""
+    guard = ["sh", "-c", 'read _; kill -QUIT "$1"; rm -rf "$2"', "sh", str(pid), folder]
+    return subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
 class Server:
     """A throw-away server on a Unix socket."""
 
@@ -68,7 +77,7 @@ class Server:
         """``primary``: it begins as a copy of that server, and follows it until it is promoted."""
         # Not in pytest's folder: the path of a socket may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir="/tmp"))
-        self._binaries, self._user = self._readable(binaries), _user()
+        self._binaries, self._user = self._readable(binaries), user()
         if self._user:
             os.chown(self.folder, self._user["user"], self._user["group"])
         self.url = f"postgresql://gateway@/postgres?host={self.folder}&port={PORT}"
@@ -116,9 +125,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self._user
             )
-        # However this process ends, its pipe is closed then: the server does not outlive it.
-        guard = ["sh", "-c", 'read _; kill -QUIT "$1"; rm -rf "$2"', "sh", str(self.pid), self.folder]
-        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        self._guard = guarded(self.pid, self.folder)
         deadline = time.monotonic() + 60
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -175,6 +182,21 @@ def server_url() -> str:
     return start_server().url
 
 
+@cache
+def of_version(which: str) -> str:
+    """The URL of a server, one of VERSIONS. Skips the test if there is no such server.
+
+    The other one is of another version than most tests run on: in CI, 15 and 18.
+    """
+    if which == VERSIONS[0]:
+        return server_url()
+    found = list(binaries().values())
+    needs("a second PostgreSQL", "postgresql, and make .venv/.dev", is_there=len(found) > 1)
+    server = Server(found[1])
+    atexit.register(server.remove)
+    return server.url
+
+
 def start_server() -> Server:
     """A server that ends with this process; one that a test may stop and start is a server of its own."""
     found = binaries()
@@ -191,17 +213,19 @@ def standby_of(primary: Server) -> Server:
     return server
 
 
-def fresh(template: str = "") -> str:
+def fresh(template: str = "", *, server: str = "") -> str:
     """The URL of a new database; ``template``: the URL of the database that it begins as, in use by nobody."""
-    admin = server_url()
+    admin = server or server_url()
     name = f"gateway_{os.getpid()}_{next(_numbers)}"
     run(admin, f"CREATE DATABASE {name} STRATEGY file_copy TEMPLATE {_name_of(template) if template else 'template1'}")
-    return _with_name(admin, name)
+    made = _with_name(admin, name)
+    _admins[made] = admin
+    return made
 
 
 def drop(url: str) -> None:
     """Remove a database, whoever is connected to it."""
-    run(server_url(), f"DROP DATABASE IF EXISTS {_name_of(url)} WITH (FORCE)")
+    run(_admins.pop(url), f"DROP DATABASE IF EXISTS {_name_of(url)} WITH (FORCE)")
 
 
 def _name_of(url: str) -> str:

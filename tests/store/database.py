@@ -6,10 +6,11 @@ import threading
 from functools import cache
 
 import asyncpg
+import pytest
 
 from gateway.store import migrate, open_store
 from gateway.store.postgres.tables import CLOCK
-from tests import postgres
+from tests import pooler, postgres
 
 #: Stands for the clock of the schema in every database of the tests.
 MOVED = CLOCK.replace("extract(epoch FROM statement_timestamp())::float8", "now FROM clock_of_tests")
@@ -40,9 +41,9 @@ class Beside:
 class Database:
     """The database of this process of the tests."""
 
-    def __init__(self):
+    def __init__(self, server):
         assert CLOCK != MOVED
-        self.url = postgres.fresh()
+        self.url = postgres.fresh(server=server)
         loop_of_its_own(migrate(self.url))
         self.beside = Beside(self.url)
         self.beside.execute(
@@ -77,8 +78,9 @@ def loop_of_its_own(work):
 
 
 @cache
-def database() -> Database:
-    return Database()
+def database(server: str = "") -> Database:
+    """``server``: another one than most tests run on."""
+    return Database(server)
 
 
 class PostgresKind:
@@ -90,11 +92,14 @@ class PostgresKind:
     leases_outlive_a_kill = True
 
     def __init__(self, _folder, *, goes_on=False):
-        self._database = database()
+        self._database = self._made()
         self.url = self._database.url
         self._last = None
         if not goes_on:
             self._database.begin()
+
+    def _made(self):
+        return database()
 
     async def open(self, clock):
         clock.follow(self._database.move)
@@ -105,7 +110,33 @@ class PostgresKind:
         """The database as kill -9 leaves it, once the replica has not been heard of for a while."""
         kill(self._last)
         self._database.beside.execute("UPDATE replica SET seen = 0")
-        return PostgresKind(None, goes_on=True)
+        return type(self)(None, goes_on=True)
+
+
+class OtherVersionKind(PostgresKind):
+    """The same on a server of another version."""
+
+    id = "postgres-of-another-version"
+
+    def _made(self):
+        return database(postgres.of_version(postgres.VERSIONS[1]))
+
+
+class PooledKind(PostgresKind):
+    """The same through PgBouncer."""
+
+    id = "pooled"
+
+    def __init__(self, folder, *, goes_on=False):
+        super().__init__(folder, goes_on=goes_on)
+        self.direct, self.url = self.url, pooler.pooled(self.url)
+
+    async def open(self, clock):
+        clock.follow(self._database.move)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("GATEWAY_STORE_DIRECT", self.direct)
+            self._last = await open_store(self.url)
+        return self._last
 
 
 async def looked(store):

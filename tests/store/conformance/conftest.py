@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.database import PostgresKind
+from tests.store.database import OtherVersionKind, PooledKind, PostgresKind
 from tests.store.given import KINDS
 from tests.store.through import RemoteKind
 from tests.store.toy import Server, ToyStore
@@ -54,9 +54,9 @@ class TwoToysKind(ToyKind):
 
 
 #: Every store, and a toy that has as much as the tests of this folder ask for.
-STORES = [*KINDS, RemoteKind, ToyKind, TwoToysKind]
+STORES = [*KINDS, OtherVersionKind, PooledKind, RemoteKind, ToyKind, TwoToysKind]
 #: Those of which two instances can be open at once.
-SHARED = [ToyKind, PostgresKind, RemoteKind]
+SHARED = [ToyKind, PostgresKind, OtherVersionKind, PooledKind, RemoteKind]
 
 
 @pytest.fixture(params=STORES, ids=lambda kind: kind.id)

@@ -24,10 +24,10 @@ FEW = EVENTS // 10
 SMALL = {"tally", "indexed", "hold", "meta"}
 
 
-@pytest.fixture(scope="module")
-def database():
+@pytest.fixture(scope="module", params=postgres.VERSIONS)
+def database(request):
     """A database with much in it, over some days: most of it waits, one delivery in 5,000 for a rare destination."""
-    url = postgres.fresh()
+    url = postgres.fresh(server=postgres.of_version(request.param))
     asyncio.run(migrate(url))
     today = int(time.time() // tables.DAY_S)
     first, per_day = today - DAYS + 1, EVENTS // DAYS
@@ -81,7 +81,11 @@ QUESTIONS = {
     "numbers": lambda reads: reads.stats(),
     "refused": lambda reads: reads.rejected(),
     "activities": lambda reads: reads.activities(),
-    "to be redacted": lambda reads: reads.unredacted() if hasattr(reads, "unredacted") else reads.holds(),
+    "one activity": lambda reads: reads.activity("act_1"),
+    "what holds destinations": lambda reads: reads.holds(),
+    "what is known of records": lambda reads: reads.records("crm", ["contact:1", "contact:2"]),
+    "logins": lambda reads: reads.logins(),
+    "a page of every event": lambda reads: reads.survey(),
 }
 
 
