@@ -19,8 +19,6 @@ class Call(Struct, kw_only=True, eq=False):
     """A caller that waits, and its answer."""
 
     future: asyncio.Future[Any]
-    #: When it began to wait, on the loop's clock.
-    since: float
     answer: Any = None
     error: Exception | None = None
 
@@ -74,21 +72,16 @@ class Group(Generic[C]):
         """Whether nothing waits and nothing is on its way."""
         return not self._waiting and not self._running
 
-    def refuse_late(self, before: float, error: Exception) -> bool:
-        """Answer calls that have waited since a moment before, on the loop's clock, with an error; whether there are any.
+    def refuse(self, error: Exception) -> bool:
+        """Answer every call with an error; whether there are any.
 
         What is on its way stays so, and its answer comes to nobody.
         """
-        late = [
-            call
-            for calls in (*self._running, self._waiting)
-            for call in calls
-            if call.since < before and not call.future.done()
-        ]
-        self._waiting = [call for call in self._waiting if call.since >= before]
-        for call in late:
+        refused = [call for calls in (*self._running, self._waiting) for call in calls if not call.future.done()]
+        self._waiting = []
+        for call in refused:
             call.future.set_exception(error)
-        return bool(late)
+        return bool(refused)
 
     async def drain(self) -> None:
         """Wait until everything that was added is done."""

@@ -71,7 +71,7 @@ class PostgresStore(PostgresReads):
         finally:
             connection.terminate()
         store = cls(address, number, pending)
-        await store._presence.begin(lambda: store._writer.is_idle, store._writer.refuse_late)
+        await store._presence.begin(lambda: store._writer.is_idle, store._writer.refuse)
         return store
 
     # events come in, deliveries go out

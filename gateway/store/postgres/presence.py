@@ -43,15 +43,14 @@ class Presence:
         self._loop = asyncio.get_running_loop()
         self._tasks: Sequence[asyncio.Task[None]] = ()
 
-    async def begin(self, is_idle: Callable[[], bool], refuse_late: Callable[[float, StoreUnavailable], None]) -> None:
+    async def begin(self, is_idle: Callable[[], bool], refuse_all: Callable[[StoreUnavailable], None]) -> None:
         """Listen to the others, and look after the database from now on.
 
-        ``is_idle``: whether nothing is on its way to be stored. ``refuse_late`` answers what has waited since a moment on
-        the loop's clock.
+        ``is_idle``: whether nothing is on its way to be stored. ``refuse_all`` answers whatever is.
         """
         with suppress(StoreUnavailable):
             await self._news.attend()
-        loops = (self._tend(is_idle), self._look_for_late(is_idle, refuse_late))
+        loops = (self._tend(is_idle), self._look_for_answers(is_idle, refuse_all))
         self._tasks = [self._loop.create_task(each) for each in loops]
 
     async def end(self) -> None:
@@ -132,20 +131,22 @@ class Presence:
                 self.is_away(error)
             await asyncio.sleep(LOOK_S)
 
-    async def _look_for_late(
-        self, is_idle: Callable[[], bool], refuse_late: Callable[[float, StoreUnavailable], None]
+    async def _look_for_answers(
+        self, is_idle: Callable[[], bool], refuse_all: Callable[[StoreUnavailable], None]
     ) -> None:
-        """Refuse calls that wait for a database that does not answer; what they asked for may still be done."""
+        """Refuse calls that wait for a database that does not answer; what they asked for may still be done.
+
+        All of them, also those that have only just begun to wait: so each has its answer within a second.
+        """
         while True:
             await asyncio.sleep(PATIENCE_S)
             if is_idle():
                 continue
-            began = self._loop.time()
             try:
                 await self._ask(sql.NOW, ANSWER_S)
             except StoreUnavailable as error:
                 self.is_away(error)
-                refuse_late(began - PATIENCE_S, error)
+                refuse_all(error)
 
     async def _ask(self, statement: str, within_s: float) -> int:
         """A number, soon. Raises StoreUnavailable."""

@@ -45,7 +45,7 @@ class Writer:
 
     def append(self, events: Sequence[NewEvent], replica: str) -> "asyncio.Future[Sequence[Appended]]":
         """As in the contract."""
-        call = Append(future=self._loop.create_future(), since=self._loop.time(), events=events, replica=replica)
+        call = Append(future=self._loop.create_future(), events=events, replica=replica)
         if refusal := self._presence.refusal:
             call.future.set_exception(refusal)
         else:
@@ -65,7 +65,7 @@ class Writer:
 
     def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
         """As in the contract."""
-        call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
+        call = Settle(future=self._loop.create_future(), outcomes=outcomes)
         self._settles.add(call)
         return call.future
 
@@ -74,10 +74,10 @@ class Writer:
         """Whether nothing is on its way."""
         return self._appends.is_idle and self._settles.is_idle
 
-    def refuse_late(self, before: float, error: StoreUnavailable) -> None:
-        """Answer what has waited since a moment on the loop's clock."""
-        self._appends.refuse_late(before, error)
-        self._settles.refuse_late(before, error)
+    def refuse(self, error: StoreUnavailable) -> None:
+        """Answer everything that waits."""
+        self._appends.refuse(error)
+        self._settles.refuse(error)
 
     async def close(self) -> None:
         """Carry out what was asked for."""
@@ -212,7 +212,7 @@ class Writer:
 
     async def _give_back(self, leases: Iterable[Lease]) -> None:
         if outcomes := [Outcome(lease, Release()) for lease in leases]:
-            call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
+            call = Settle(future=self._loop.create_future(), outcomes=outcomes)
             self._settles.add(call)
             await call.future
 

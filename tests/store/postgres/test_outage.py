@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
 from gateway.store import migrate, open_store
+from gateway.store.postgres import statements as sql
 from gateway.store.queries import EventQuery
 from tests import postgres
 from tests.store.database import database, loop_of_its_own
@@ -78,7 +79,7 @@ def test_an_outcome_that_was_recorded_after_its_caller_was_sent_away_is_no_lost_
             await other.execute("LOCK TABLE queue IN ACCESS EXCLUSIVE MODE")
             settling = asyncio.create_task(store.settle([delivered(lease)]))
             await until(lambda: store._writer._settles._running)
-            store._writer.refuse_late(asyncio.get_running_loop().time() + 1.0, StoreUnavailable("no answer"))
+            store._writer.refuse(StoreUnavailable("no answer"))
             with pytest.raises(StoreUnavailable):
                 await settling
         assert await store.settle([delivered(lease)]) == {lease.delivery.id}
@@ -229,6 +230,39 @@ def test_an_outcome_whose_recording_was_not_answered_is_recorded_once(on_a_wire,
         assert (await store.stats()).destinations["slack"].delivered == 2
 
     on_a_wire(scenario)
+
+
+def test_what_comes_while_a_silent_server_is_asked_has_its_answer_with_the_others(server):
+    """It does not wait for the next look at the server: that would be longer than a second."""
+
+    async def scenario():
+        store = await open_store(server.url)
+        asked, silence = asyncio.Event(), asyncio.Event()
+
+        async def ask(statement, _within_s):
+            if statement != sql.NOW:
+                return 0
+            if asked.is_set():
+                await asyncio.Event().wait()
+            asked.set()
+            await silence.wait()
+            raise StoreUnavailable("no answer")
+
+        other = await asyncpg.connect(server.url)
+        async with other.transaction():
+            await other.execute("LOCK TABLE dedupe IN ACCESS EXCLUSIVE MODE")
+            first = store.append([new_event("slack")])
+            store._presence._ask = ask
+            await asked.wait()
+            second = store.append([new_event("slack")])
+            silence.set()
+            async with asyncio.timeout(30.0):
+                results = await asyncio.gather(first, second, return_exceptions=True)
+            assert [str(each) for each in results] == ["no answer"] * 2
+        await other.close()
+        await store.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_server_that_does_not_answer_is_told_of_soon(on_a_wire):
