@@ -31,7 +31,6 @@ from tests.needs import needs
 PORT = 5432
 #: ``synchronous_commit`` stays on: the store refuses a server without it. The data need not outlive the machine.
 SETTINGS = {
-    "listen_addresses": "",
     "port": str(PORT),
     "fsync": "off",
     "full_page_writes": "off",
@@ -73,8 +72,13 @@ def guarded(pid: int, folder: Path) -> "subprocess.Popen[bytes]":
 class Server:
     """A throw-away server on a Unix socket."""
 
-    def __init__(self, binaries: Path, *, primary: "Server | None" = None) -> None:
-        """``primary``: it begins as a copy of that server, and follows it until it is promoted."""
+    def __init__(
+        self, binaries: Path, *, primary: "Server | None" = None, wrapper: tuple[str, ...] = (), address: str = ""
+    ) -> None:
+        """``primary``: it begins as a copy of that server, and follows it until it is promoted.
+
+        ``wrapper`` comes before its command; ``address``: it listens there as well, and trusts whoever comes.
+        """
         # Not in pytest's folder: the path of a socket may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir="/tmp"))
         self._binaries, self._user = self._readable(binaries), user()
@@ -82,6 +86,7 @@ class Server:
             os.chown(self.folder, self._user["user"], self._user["group"])
         self.url = f"postgresql://gateway@/postgres?host={self.folder}&port={PORT}"
         self.data = self.folder / "data"
+        self._wrapper, self._address = wrapper, address
         if primary is None:
             self._initialise()
         else:
@@ -100,6 +105,8 @@ class Server:
         command = [self._binaries / "initdb", "-D", self.data, "-U", "gateway", "-A", "trust", "-E", "UTF8"]
         command += ["--locale=C", "--no-sync", "--no-instructions"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._user)
+        with (self.data / "pg_hba.conf").open("a") as trusted:
+            trusted.write("host all all samenet trust\n")
 
     def _follow(self, primary: "Server") -> None:
         command = [
@@ -118,12 +125,14 @@ class Server:
 
     def start(self, **settings: str) -> None:
         """Start it and wait until it accepts connections."""
-        given = [part for name, value in {**SETTINGS, **settings}.items() for part in ("-c", f"{name}={value}")]
-        command = [self._binaries / "postgres", "-D", self.data, "-k", self.folder, *given]
+        settings = {**SETTINGS, "listen_addresses": self._address, **settings}
+        given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [*self._wrapper, self._binaries / "postgres", "-D", self.data, "-k", self.folder, *given]
+        user = {} if self._wrapper else self._user
         with (self.folder / "log").open("ab") as log:
             # In a session of its own: Ctrl-C is for the tests, which end it afterwards.
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self._user
+                command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **user
             )
         self._guard = guarded(self.pid, self.folder)
         deadline = time.monotonic() + 60
@@ -197,11 +206,11 @@ def of_version(which: str) -> str:
     return server.url
 
 
-def start_server() -> Server:
+def start_server(*, wrapper: tuple[str, ...] = (), address: str = "") -> Server:
     """A server that ends with this process; one that a test may stop and start is a server of its own."""
     found = binaries()
     needs("postgres", "postgresql", is_there=bool(found))
-    server = Server(next(iter(found.values())))
+    server = Server(next(iter(found.values())), wrapper=wrapper, address=address)
     atexit.register(server.remove)
     return server
 

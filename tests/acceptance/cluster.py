@@ -105,8 +105,8 @@ class Senders:
         self._threads = [threading.Thread(target=self._run, args=(key,), daemon=True) for key in range(count)]
         #: By key: the numbers that were answered 202, in order.
         self.acked: dict[str, list[int]] = defaultdict(list)
-        #: The longest time that one record was refused, seconds.
-        self.longest_s = 0.0
+        #: The longest time that one record was refused, seconds, and the most often that one was.
+        self.longest_s, self.most_refusals = 0.0, 0
 
     def __enter__(self) -> "Senders":
         for each in self._threads:
@@ -123,10 +123,13 @@ class Senders:
         for number in itertools.count(key * 1_000_000 + 1):
             body = record(number, f"key-{key}")
             began = time.monotonic()
-            while not self._stop.is_set():
+            for refusals in itertools.count():
+                if self._stop.is_set():
+                    break
                 if self._post(next(turns), body):
                     self.acked[f"key-{key}"].append(number)
                     self.longest_s = max(self.longest_s, time.monotonic() - began)
+                    self.most_refusals = max(self.most_refusals, refusals)
                     break
                 time.sleep(0.02)
             if self._stop.wait(self._pause_s):

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
@@ -25,6 +27,7 @@ from tests.acceptance.cluster import (
     unrecorded,
 )
 from tests.acceptance.harness import distinct, eventually
+from tests.acceptance.network import Network
 from tests.sink import Sink, answer
 from tests.wire import Wire
 
@@ -33,6 +36,8 @@ KILLS = int(os.environ.get("REPLICA_KILLS", "3"))
 STOPS = int(os.environ.get("REPLICA_STOPS", "1"))
 #: Longer than a registration lasts without a beat, seconds.
 FROZEN_S = 13.0
+#: A second is what a sender waits for 503 at the most; a busy machine takes longer.
+ANSWERED_S = 3.0
 #: In flight at one replica, over all destinations.
 IN_FLIGHT = 2 * MANY + FEW + MANY
 
@@ -52,7 +57,7 @@ def report(what: str, cluster: Cluster, senders: Senders, sink: Sink) -> None:
     sys.stdout.write(
         f"{what}: {senders.count} acknowledged, {len(sink.requests)} requests, {repeats(sink)} repeated, "
         f"{sum(missing.values())} of them without a record, "
-        f"longest refusal {senders.longest_s:.1f} s\n"
+        f"longest refusal {senders.longest_s:.1f} s, refused {senders.most_refusals} times at most\n"
     )
 
 
@@ -64,6 +69,11 @@ def assert_nothing_is_owed(cluster: Cluster, senders: Senders, sink: Sink, *, ha
     assert sum(unrecorded(cluster.alive()[0], sink).values()) <= harms * IN_FLIGHT
     assert out_of_order(sink) <= frozen
     assert over_rate(sink) <= frozen
+
+
+def assert_nobody_was_refused_for_long(senders: Senders) -> None:
+    """Whoever is refused by one replica is accepted by the next: within 20 ms, and whatever the machine adds to that."""
+    assert senders.most_refusals <= 3, f"refused {senders.most_refusals} times in a row"
 
 
 def test_replicas_that_are_killed_under_load_lose_nothing(tmp_path, server):
@@ -119,28 +129,48 @@ def test_replicas_whose_server_restarts_and_cuts_their_connections_lose_nothing(
         assert_nothing_is_owed(cluster, senders, sink, harms=2 * 11)
 
 
-def test_a_replica_that_is_cut_off_from_the_server_refuses_and_the_others_take_over(tmp_path, server):
+class Way(NamedTuple):
+    """How one replica reaches the server."""
+
+    server: postgres.Server
+    url: str
+    cut: Callable[[], None]
+    mend: Callable[[], None]
+
+
+@pytest.fixture(params=["network", "wire"])
+def way(request):
+    """A server, and the one way to it that can be cut: the kernel drops what is sent, or a process holds it back."""
+    if request.param == "network":
+        with Network() as network:
+            server = postgres.start_server(wrapper=network.wrapper, address=network.address)
+            url = f"postgresql://gateway@{network.address}:{postgres.PORT}/postgres"
+            yield Way(server, url, network.cut, network.mend)
+            server.stop()
+    else:
+        server = postgres.start_server()
+        with Wire(server.folder / f".s.PGSQL.{postgres.PORT}") as wire:
+            yield Way(server, f"postgresql://gateway@127.0.0.1:{wire.port}/postgres", wire.cut, wire.mend)
+        server.stop()
+
+
+def test_a_replica_that_is_cut_off_from_the_server_refuses_and_the_others_take_over(tmp_path, way):
     with (
-        Wire(server.folder / ".s.PGSQL.5432") as wire,
         Sink(answer(after_s=0.02)) as sink,
-        Cluster(
-            tmp_path,
-            server.url,
-            routes(sink.url),
-            replicas=3,
-            first=f"postgresql://gateway@127.0.0.1:{wire.port}/postgres",
-        ) as cluster,
+        Cluster(tmp_path, way.server.url, routes(sink.url), replicas=3, first=way.url) as cluster,
     ):
         [cut, *_] = cluster.gateways
         with Senders(cluster, 6, pause_s=0.1) as senders:
             time.sleep(2.0)
-            wire.cut()
-            eventually(lambda: cut.api("/readyz")[0] == 503, "it says that it is not ready")
+            way.cut()
             began = time.monotonic()
             status, said = cut.post(distinct(99_000_000))
-            assert (status, time.monotonic() - began < 3.0) == (503, True), said
+            took_s = time.monotonic() - began
+            assert status == 503, said
+            assert took_s < ANSWERED_S
+            eventually(lambda: cut.api("/readyz")[0] == 503, "it says that it is not ready")
             time.sleep(FROZEN_S)
-            wire.mend()
+            way.mend()
             eventually(lambda: cut.api("/readyz")[0] == 200, "it is ready again")
             time.sleep(1.0)
         cluster.drain()
@@ -160,6 +190,7 @@ def test_replicas_that_are_stopped_one_after_the_other_hand_over_at_once(tmp_pat
             time.sleep(2.0)
         cluster.drain()
         report("a rolling restart", cluster, senders, sink)
+        assert_nobody_was_refused_for_long(senders)
         assert_nothing_is_owed(cluster, senders, sink, harms=0)
         assert {name for name in NAMES if any(each.path.startswith(f"/{name}/") for each in sink.requests)} == set(
             NAMES
@@ -167,6 +198,7 @@ def test_replicas_that_are_stopped_one_after_the_other_hand_over_at_once(tmp_pat
 
 
 def test_an_upgrade_with_another_schema_replaces_one_replica_after_the_other_under_load(tmp_path, server):
+    """Two versions of the schema, each with processes of its own."""
     upgraded = (sys.executable, next_release.__file__)
     with Sink(answer(after_s=0.02)) as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=2) as cluster:
         with Senders(cluster, 6, pause_s=0.1) as senders:
@@ -190,6 +222,7 @@ def test_an_upgrade_with_another_schema_replaces_one_replica_after_the_other_und
                 time.sleep(1.0)
         cluster.drain()
         report("an upgrade", cluster, senders, sink)
+        assert_nobody_was_refused_for_long(senders)
         assert_nothing_is_owed(cluster, senders, sink, harms=0)
 
 
