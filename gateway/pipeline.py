@@ -84,12 +84,12 @@ class Starter(Protocol):
         self,
         new: Sequence[NewEvent],
         payloads: Mapping[str, object],
-        asked: float,
+        asked_at: float,
         appending: "asyncio.Future[Sequence[Appended]]",
     ) -> None:
         """The append is over, or its caller has gone: start what was leased, give the other slots back.
 
-        ``payloads``: those of small events, by their ids; ``asked``: when it was begun, on the monotonic clock.
+        ``payloads``: those of small events, by their ids; ``asked_at``: when it was begun, on the monotonic clock.
         """
 
 
@@ -255,13 +255,13 @@ def _append(
     gateway: Gateway, starter: Starter, config: Config, payloads: Mapping[str, object], plans: Sequence[planning.Plan]
 ) -> "tuple[Sequence[NewEvent], asyncio.Future[Sequence[Appended]]]":
     """Done once the events are on disk. Cancelling it undoes nothing: what was stored is claimed like all that waits."""
-    asked = gateway.monotonic()
+    asked_at = gateway.monotonic()
     # Nothing waits from here to the append: it is the append that gives back the slots taken here.
     new = [plan.new_event(config, starter.reserve) for plan in plans]
     appending = gateway.store.append(new, replica=gateway.replica)
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
-    appending.add_done_callback(partial(starter.appended, new, payloads, asked))
+    appending.add_done_callback(partial(starter.appended, new, payloads, asked_at))
     if gateway.spans is not None:
         gateway.spans.appending([each.event for each in new], appending)
     return new, appending

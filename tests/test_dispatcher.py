@@ -197,7 +197,7 @@ async def test_what_was_leased_just_before_its_destination_was_held_is_not_sent_
 
 def stands_still(world, begun=None):
     """Longer than an attempt may be begun after its lease was asked for."""
-    world.clock.now += attempts.LATEST_S + 1.0
+    world.clock.now += dispatcher.LEASE_MARGIN_S - attempts.RECORDING_S + 1.0
     return begun
 
 

@@ -1,14 +1,20 @@
 """What several replicas know of the same destinations."""
 
 import asyncio
+import json
 
+import pytest
 from msgspec.structs import replace
 
 from gateway import dispatcher
 from gateway.destinations.gates import Learned
+from gateway.dispatcher import attempts
+from gateway.errors import StoreUnavailable
 from gateway.holds import Holds
 from gateway.model import Delivery, DeliveryState
 from gateway.store.holds import Assignment
+from tests.oauth import given as with_tokens
+from tests.oauth_server import AuthorizationServer
 from tests.sink import Sink, answer
 from tests.world import (
     World,
@@ -188,3 +194,220 @@ async def test_what_waits_is_sent_as_soon_as_a_replica_is_granted_a_share(tmp_pa
             assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
             world.dispatcher.stop()
             await running
+
+
+# --- a request begins only in a slot that is still assigned ---
+
+LASTS_S = 10.0
+
+
+def looking(sink: Sink, **options: object) -> str:
+    """A route to a chat that looks in a CRM first, twice; ``options`` are those of both destinations."""
+    chat, crm = (json.dumps({"url": f"{sink.url}/{name}", "timeout": "7s", **options}) for name in ("chat", "crm"))
+    return f"""
+destinations: {{chat: {chat}, crm: {crm}}}
+routes:
+  - name: note
+    to: chat
+    fetch: {{one: {{from: crm, path: /one}}, own: {{from: chat, path: /own}}}}
+    body: {{text: hello}}
+"""
+
+
+class Assigned:
+    """What the store assigns to this replica, for LASTS_S each time that it asks; None: nothing."""
+
+    def __init__(self, world: World, monkeypatch) -> None:
+        self.world, self.share, self.asked = world, 1.0, {}
+        monkeypatch.setattr(world.store, "assigned", self)
+
+    async def __call__(self, _replica, wanted):
+        self.asked.update(wanted)
+        each = Assignment(until_s=LASTS_S, epoch=1, share=self.share)
+        return dict.fromkeys(wanted, each) if self.share else {}
+
+
+def paused(world: World, monkeypatch, at: int, then) -> None:
+    """Have ``then`` happen while a delivery waits for its turn: of its look-ups, 0 and 1, or its own, 2."""
+    turns = []
+
+    async def pause(_seconds):
+        turns.append(True)
+        if len(turns) == at + 1:
+            await then()
+
+    monkeypatch.setattr(world.dispatcher._lookups.lines, "pause", pause)
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["in time", "too late"])
+@pytest.mark.parametrize("at", range(3), ids=["for a look-up elsewhere", "for a look-up of its own", "for itself"])
+@story
+async def test_a_delivery_whose_share_lapses_while_it_waits_for_its_turn_sends_nothing_more(
+    tmp_path, monkeypatch, at, is_late
+):
+    with Sink(answer(200, b"{}")) as sink:
+        async with World(tmp_path, looking(sink)) as world:
+            assigned = Assigned(world, monkeypatch)
+            await world.dispatcher.holds.refresh()
+
+            async def stands_still():
+                world.clock.now += LASTS_S + (0.5 if is_late else -0.5)
+
+            paused(world, monkeypatch, at, stands_still)
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            assert len(sink.requests) == (at if is_late else 3)
+            assert not world.dispatcher.holds.in_flight
+            delivery = await world.delivery(event_id)
+            if is_late:
+                assert (delivery.state, delivery.attempts, delivery.spent_s) == (DeliveryState.PENDING, 0, 0.0)
+                await world.turn()
+                delivery = await world.delivery(event_id)
+            assert delivery.state is DeliveryState.DELIVERED
+            assert set(assigned.asked) >= {"chat", "crm"}
+
+
+@story
+async def test_a_stop_does_not_send_what_waits_for_its_turn_before_it(tmp_path, monkeypatch):
+    with Sink(answer(200, b"{}")) as sink:
+        async with World(tmp_path, looking(sink)) as world:
+
+            async def stops():
+                world.dispatcher.stop()
+
+            paused(world, monkeypatch, 1, stops)
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            assert [each.path for each in sink.requests] == ["/crm/one"]
+            assert (await world.delivery(event_id)).attempts == 0
+
+
+@story
+async def test_a_probe_that_is_not_sent_because_its_lease_is_nearly_over_leaves_its_turn_to_the_next_one(
+    tmp_path, monkeypatch
+):
+    with Sink(answer(200, b"{}")) as sink:
+        async with World(tmp_path, looking(sink)) as world:
+            holds = world.dispatcher.holds
+            for number in range(5):
+                delivery = Delivery(id=f"dlv_{number}", event_id="evt_1", route="note", destination="crm")
+                await holds.learn(delivery, Learned(outcome="failed"))
+            world.clock.now += 5.0
+
+            async def stands_still():
+                world.clock.now += 100.0
+
+            paused(world, monkeypatch, 0, stands_still)
+            await world.receive()
+            await world.dispatcher.idle()
+            assert sink.requests == []
+            assert holds.standing("crm").circuit == "open"
+            await world.turn()
+            assert [each.path for each in sink.requests] == ["/crm/one", "/chat/own", "/chat"]
+            assert holds.standing("crm").circuit == "closed"
+
+
+@pytest.mark.parametrize("share", [0.25, 0.0], ids=["shrinks", "is lost"])
+@story
+async def test_what_was_leased_while_the_share_was_larger_waits_in_the_store(tmp_path, monkeypatch, share):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=8)) as world:
+            assigned = Assigned(world, monkeypatch)
+            holds = world.dispatcher.holds
+            await holds.refresh()
+            append = world.store.append
+
+            async def slow(*arguments, **options):
+                appended = await append(*arguments, **options)
+                assigned.share = share
+                await holds.refresh()
+                return appended
+
+            monkeypatch.setattr(world.store, "append", lambda *a, **o: asyncio.ensure_future(slow(*a, **o)))
+            events = await asyncio.gather(*(world.receive(numbered(number)) for number in range(8)))
+            await world.dispatcher.idle()
+            assert (len(sink.requests), dict(holds.in_flight)) == (0, {})
+            assigned.share = 1.0
+            await world.turn()
+            assert {(await world.delivery(each.event_id)).attempts for each in events} == {1}
+
+
+@story
+async def test_an_assignment_lasts_from_when_it_was_asked_for(tmp_path, monkeypatch):
+    """The answer may have been on its way for any time: for the store it began before that."""
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            assigned, holds = Assigned(world, monkeypatch), world.dispatcher.holds
+
+            async def slow(replica, wanted):
+                answered = await assigned(replica, wanted)
+                world.clock.now += LASTS_S - 1.0
+                return answered
+
+            monkeypatch.setattr(world.store, "assigned", slow)
+            await holds.refresh()
+            assert holds.slots("crm") == 32
+            world.clock.now += 1.0
+            assert holds.slots("crm") == 0
+
+
+@story
+async def test_a_replica_whose_question_was_not_answered_sends_nothing_until_it_is(tmp_path, monkeypatch):
+    """The store may have assigned less to it, and more to others."""
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            assigned, holds = Assigned(world, monkeypatch), world.dispatcher.holds
+            await holds.refresh()
+
+            async def lost(_replica, _wanted):
+                raise StoreUnavailable("the connection was lost")
+
+            monkeypatch.setattr(world.store, "assigned", lost)
+            with pytest.raises(StoreUnavailable):
+                await holds.refresh()
+            assert not holds.slots("crm")
+            assert not holds.is_holder("crm")
+            event_id = (await world.receive()).event_id
+            assert sink.requests == []
+            monkeypatch.setattr(world.store, "assigned", assigned)
+            await world.turn()
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_the_store_is_told_how_long_one_request_takes_and_a_lease_covers_the_waiting_too(tmp_path, monkeypatch):
+    with Sink() as sink, AuthorizationServer() as server:
+        text = looking(sink)
+        async with with_tokens.world(tmp_path, text) as world:
+            assigned = Assigned(world, monkeypatch)
+            await world.dispatcher.holds.refresh()
+            assert {name: assigned.asked[name].timeout_s for name in ("chat", "crm")} == {"chat": 7.0, "crm": 7.0}
+            assert world.dispatcher.reserve(world.config.destinations["chat"]) == 7 + (7 + 7 + 30) + 20
+            world.dispatcher._give_back("chat")
+            world.reload(with_tokens.to_crm(sink, server, timeout="7s"))
+            await world.dispatcher.holds.refresh()
+            # Two tokens, and a second request of half a second.
+            assert assigned.asked["crm"].timeout_s == 7 + 2 * 8 + 0.5
+            assert world.dispatcher.reserve(world.config.destinations["crm"]) == 7 + 16.5 + 20
+            world.dispatcher._give_back("crm")
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["in time", "too late"])
+@story
+async def test_what_its_look_ups_take_too_long_for_is_not_sent_in_the_rest_of_its_lease(tmp_path, monkeypatch, is_late):
+    with Sink(answer(200, b"{}")) as sink:
+        async with World(tmp_path, looking(sink)) as world:
+            send, lease_s = world.gateway.tokens.send, 7 + (7 + 7 + 30) + 20
+
+            async def slow(request, to, **options):
+                reply = await send(request, to, **options)
+                if len(sink.requests) == 2:
+                    world.clock.now += lease_s - 7 - attempts.RECORDING_S + (0.5 if is_late else -0.5)
+                return reply
+
+            monkeypatch.setattr(world.gateway.tokens, "send", slow)
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            assert len(sink.requests) == (2 if is_late else 3)
+            delivery = await world.delivery(event_id)
+            assert (delivery.attempts, not world.dispatcher.holds.in_flight) == (0 if is_late else 1, True)

@@ -148,7 +148,7 @@ def joined(
             for name in entry.messages if entry.fetches else ():
                 others = [each.destination for each in entry.fetches if each.destination in destinations]
                 looks_in.setdefault(name, set()).update(each for each in others if each != name)
-                spent_s = sum(destinations[each].timeout_s for each in others) + PATIENCE_S
+                spent_s = sum(destinations[each].request_s for each in others) + PATIENCE_S
                 longest[name] = max(longest.get(name, 0.0), spent_s)
                 _refuse_cycle(reading, keys, name, looks_in)
     if not longest:

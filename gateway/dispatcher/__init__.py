@@ -99,12 +99,12 @@ class Dispatcher:
         self,
         new: Sequence[NewEvent],
         payloads: Mapping[str, object],
-        asked: float,
+        asked_at: float,
         appending: "asyncio.Future[Sequence[Appended]]",
     ) -> None:
         """The append is over, or its caller has gone: start what was leased, give the other slots back.
 
-        ``payloads``: those of small events, by their ids; ``asked``: when it was begun, on the monotonic clock.
+        ``payloads``: those of small events, by their ids; ``asked_at``: when it was begun, on the monotonic clock.
         """
         is_stored = not appending.cancelled() and appending.exception() is None
         appended = appending.result() if is_stored else ()
@@ -114,7 +114,7 @@ class Dispatcher:
             for delivery in one.deliveries:
                 payload = payloads.get(one.event.id)
                 if lease := leased.get(delivery.id):
-                    self._start(lease, one.event, payload, asked)
+                    self._start(lease, one.event, payload, asked_at)
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
@@ -173,7 +173,7 @@ class Dispatcher:
             self.holds.take(name, slots)
         claimed: Counter[str] = Counter()
         started: Counter[str] = Counter()
-        asked = self._gateway.monotonic()
+        asked_at = self._gateway.monotonic()
         try:
             leases = await self._store.claim(self._gateway.replica, wants)
             claimed.update(lease.delivery.destination for lease in leases)
@@ -188,22 +188,22 @@ class Dispatcher:
             for name, slots in taken.items():
                 self._give_back(name, max(0, slots - started[name]))
         for lease in leases:
-            self._started(lease, *events.get(lease.delivery.id, (None, None)), asked, taken)
+            self._started(lease, *events.get(lease.delivery.id, (None, None)), asked_at, taken)
             await self._store.breathe()
 
     def _started(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, taken: dict[str, int]
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float, taken: dict[str, int]
     ) -> None:
         """Start a claimed delivery in one of the slots that were taken, or have it wait for the next one."""
         name = lease.delivery.destination
         if taken[name]:
             taken[name] -= 1
-            self._start(lease, event, payload, asked)
+            self._start(lease, event, payload, asked_at)
         elif self._stop.is_set():
             self._release(lease, has_slot=False)
         else:
             self._bodies.hold(name, size_of(event))
-            self._ahead.put(lease, event, payload, asked)
+            self._ahead.put(lease, event, payload, asked_at)
             self._call_up(name)
 
     def _call_up(self, name: str) -> None:
@@ -216,7 +216,7 @@ class Dispatcher:
                 self._release(claimed.lease, has_slot=False)
             else:
                 self.holds.take(name, 1)
-                self._start(claimed.lease, claimed.event, claimed.payload, claimed.asked)
+                self._start(claimed.lease, claimed.event, claimed.payload, claimed.asked_at)
 
     def _wants(self) -> Mapping[str, Want]:
         """What to claim now."""
@@ -283,7 +283,7 @@ class Dispatcher:
 
     # one attempt
 
-    def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float) -> None:
+    def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float) -> None:
         if (too_early := self.attempts.too_early(lease)) is not None:
             self._settling.add(Ended(outcome=too_early), soon=True)
             return
@@ -292,7 +292,7 @@ class Dispatcher:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)
             return
-        task = asyncio.create_task(self._attempt(lease, event, payload, asked, wait_s))
+        task = asyncio.create_task(self._attempt(lease, event, payload, asked_at, wait_s))
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 
@@ -300,12 +300,12 @@ class Dispatcher:
         self._settling.add(Ended(outcome=Outcome(lease, Release()), has_slot=has_slot), soon=True)
 
     async def _attempt(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float, wait_s: float
     ) -> None:
         name, size = lease.delivery.destination, size_of(event)
         self._bodies.hold(name, size)
         try:
-            outcome, word = await self.attempts.make(lease, event, payload, asked, wait_s)
+            outcome, word = await self.attempts.make(lease, event, payload, asked_at, wait_s)
         except BaseException as error:
             # A defect: its lease ends, and then it is tried again.
             self._bodies.release(name, size)

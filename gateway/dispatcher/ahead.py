@@ -19,7 +19,7 @@ class Claimed(NamedTuple):
     event: Event | CorruptEvent | None
     payload: object
     #: When its lease was asked for, and until when it may wait, on the monotonic clock.
-    asked: float
+    asked_at: float
     until: float
 
 
@@ -31,9 +31,9 @@ class Ahead:
         #: By destination, the first one first; no empty ones.
         self._lines: dict[str, deque[Claimed]] = {}
 
-    def put(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float) -> None:
+    def put(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float) -> None:
         line = self._lines.setdefault(lease.delivery.destination, deque())
-        line.append(Claimed(lease, event, payload, asked, self._monotonic() + PATIENCE_S))
+        line.append(Claimed(lease, event, payload, asked_at, self._monotonic() + PATIENCE_S))
 
     def next(self, name: str) -> Claimed | None:
         """The first one of a destination, which does not wait any longer."""

@@ -24,9 +24,8 @@ from gateway.routing.memory import NOTHING_FOUND
 from gateway.store.memory import Learnt
 from gateway.store.nouns import Lease, Outcome, Told
 
-#: Seconds after its lease was asked for within which an attempt begins. What is left of the lease is for its timeout, and
-#: half of LEASE_MARGIN_S to record the outcome.
-LATEST_S: Final = 10.0
+#: What is left of a lease, at least, when the request of its delivery ends: to record the outcome, seconds.
+RECORDING_S: Final = 10.0
 
 
 class Attempts:
@@ -67,15 +66,15 @@ class Attempts:
         return self._holds.turn(delivery)
 
     async def make(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float, wait_s: float
     ) -> tuple[Outcome, str]:
         """Attempt a delivery once its turn has come, in ``wait_s`` seconds; its outcome, and that in one of a few words.
 
-        ``payload``: of the event, if it is at hand; ``asked``: when the lease was asked for, on the monotonic clock.
+        ``payload``: of the event, if it is at hand; ``asked_at``: when the lease was asked for, on the monotonic clock.
         """
         if not isinstance(event, Event):
             return await self._damaged(lease, event, lease.delivery.event_id)
-        found = NOTHING_FOUND
+        name, found = lease.delivery.destination, NOTHING_FOUND
         if self._gateway.config.recalls(lease.delivery):
             recalled = await recalling.look(self._gateway, lease, event, payload)
             if isinstance(recalled, Outcome):
@@ -89,10 +88,6 @@ class Attempts:
                 wait_s = turn_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        if self._gateway.monotonic() - asked > LATEST_S:
-            # The process, or its store, has stood still: another replica may be about to send it, or has.
-            await self._holds.learn(lease.delivery, gates.NOTHING)
-            return Outcome(lease, Release()), ""
         others: Sequence[Event] = ()
         if lease.delivery.digest == lease.delivery.id:
             gathered = await self._others(lease)
@@ -100,10 +95,14 @@ class Attempts:
                 return gathered, CorruptEvent.reason if isinstance(gathered.result, Dead) else ""
             others = gathered
         used = self._gateway.config
-        looked_up = await self._looked_up(lease, event, payload)
+        looked_up = await self._looked_up(lease, event, payload, asked_at)
         if isinstance(looked_up, Outcome):
             return looked_up, ""
         found_there, asked_there = looked_up
+        if self._gateway.monotonic() > self._latest(lease, asked_at) or not self._holds.may_send(name):
+            # The process, or its store, has stood still: another replica may be about to send it, or has.
+            await self._holds.learn(lease.delivery, gates.NOTHING)
+            return Outcome(lease, Release()), ""
         tried = await pipeline.deliver(
             lease.delivery, event, self._gateway, payload, others=others, found=found, looked_up=found_there
         )
@@ -115,6 +114,12 @@ class Attempts:
         if tried.attempt.memory:
             outcome = replace(outcome, learnt=Learnt(remembered=tried.remembered, has_waited=found.has_waited))
         return outcome, tried.word
+
+    def _latest(self, lease: Lease, asked_at: float) -> float:
+        """Until when its request may begin, on the monotonic clock, so that the outcome is recorded within the lease."""
+        destination = self._gateway.config.destinations.get(lease.delivery.destination)
+        request_s = destination.request_s if destination else 0.0
+        return asked_at + lease.expires - request_s - RECORDING_S
 
     async def _others(self, lease: Lease) -> Sequence[Event] | Outcome:
         """The other events of a digest, or the outcome if they cannot be had."""
@@ -135,13 +140,13 @@ class Attempts:
         return found
 
     async def _looked_up(
-        self, lease: Lease, event: Event, payload: object
+        self, lease: Lease, event: Event, payload: object, asked_at: float
     ) -> tuple[LookedUp, Sequence[tuple[str, bytes]]] | Outcome:
         """What a delivery looks up, and where; or the outcome that has it tried again. Each look-up takes its turn."""
         used = self._gateway.config
         if lease.delivery.route not in used.fetches:
             return NOTHING, ()
-        found = await self.lookups.make(lease.delivery, event, payload)
+        found = await self.lookups.make(lease.delivery, event, payload, self._latest(lease, asked_at))
         if self._gateway.config is not used:
             # What was looked up may have another name now.
             found = Retry("the configuration changed during the look-up")

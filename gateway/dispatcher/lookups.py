@@ -51,8 +51,9 @@ class Trip(Struct, kw_only=True):
     delivery: Delivery
     event: Event
     payload: object
-    #: On the monotonic clock: it does not wait beyond this moment.
+    #: On the monotonic clock: it does not wait beyond this moment, and begins no request after the other one.
     until: float
+    latest: float
     values: dict[str, object] = field(default_factory=dict)
     made: list[Lookup] = field(default_factory=list)
     #: Destinations that it has asked, with what.
@@ -98,15 +99,15 @@ class Lookups:
         self._usual_s: dict[str, float] = {}
 
     async def make(
-        self, delivery: Delivery, event: Event, payload: object
+        self, delivery: Delivery, event: Event, payload: object, latest: float
     ) -> tuple[LookedUp, list[tuple[str, bytes]]] | Retry | Release:
         """What a delivery looks up, and what for; then it has a slot and a turn of its own, unless it is not sent now.
 
-        Otherwise what becomes of it without an attempt.
+        Otherwise what becomes of it without an attempt. ``latest``: when it may still be sent, on the monotonic clock.
         """
         config = self._gateway.config
         until = self._gateway.monotonic() + PATIENCE_S
-        trip = Trip(config=config, delivery=delivery, event=event, payload=payload, until=until)
+        trip = Trip(config=config, delivery=delivery, event=event, payload=payload, until=until, latest=latest)
         try:
             if not self._may_look(trip):
                 # The attempt says why not.
@@ -286,18 +287,21 @@ class Lookups:
             raise
 
     async def _start(self, trip: Trip, name: str) -> None:
-        """Take the next turn of a destination in which it has a slot."""
+        """Take the next turn of a destination in which it has a slot; a request is to follow at once."""
         delivery = replace(trip.delivery, destination=name)
         while True:
             if self.lines.is_over:
                 raise _PutBack(Release())
-            wait_s = self._holds.turn(delivery)
-            if wait_s is not None:
-                await self.lines.pause(wait_s)
-                return
+            if (wait_s := self._holds.turn(delivery)) is not None:
+                break
             if why := self._held(name, trip):
                 raise self._put_back("" if name == trip.own else name, *why)
             await self.lines.pause(max(0.0, self._holds.permit(name).again_at - self._gateway.monotonic()))
+        await self.lines.pause(wait_s)
+        if self.lines.is_over or self._gateway.monotonic() > trip.latest or not self._holds.may_send(name):
+            # Its slot or its lease may be another replica's by now. What was its turn is the next one's.
+            await self._holds.learn(delivery, gates.NOTHING)
+            raise _PutBack(Release())
 
     def _held(self, name: str, trip: Trip) -> tuple[str, float] | None:
         """Why it is not worth waiting for a turn there, and for how many seconds there is none; None: it is."""

@@ -89,6 +89,10 @@ class Holds:
     def take(self, name: str, slots: int) -> None:
         self._taken[name] += slots
 
+    def may_send(self, name: str) -> bool:
+        """Whether a request may begin in a slot that was taken; asked before each one, for ``store/spread.py`` relies on it."""
+        return max(1, self._taken[name]) <= self.slots(name)
+
     def give_back(self, name: str, slots: int = 1) -> None:
         self._taken[name] -= slots
         if not self._taken[name]:
@@ -192,15 +196,11 @@ class Holds:
         after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
             self._changed(name)
-        is_first = True
-        if gates.is_news(self._stored.get(name, _CLOSED), after):
-            is_first = await self._store_gate(name, after)
-        if not is_first:
-            # Another replica has found the same, and said so.
-            pass
-        elif after.is_open and (not before.is_open or after.is_denied > before.is_denied):
+        # If another replica has found the same, it has said so.
+        is_first = not gates.is_news(self._stored.get(name, _CLOSED), after) or await self._store_gate(name, after)
+        if is_first and after.is_open and (not before.is_open or after.is_denied > before.is_denied):
             await self._say_opened(name, after, reason, aloud=aloud)
-        elif before.is_open and not after.is_open:
+        elif is_first and before.is_open and not after.is_open:
             await self._say_closed(name, before, aloud=aloud)
         if why := gates.paused_for(what, reason):
             await self._pause_itself(name, why, aloud=aloud)

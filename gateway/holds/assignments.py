@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
+from gateway.errors import StoreUnavailable
 from gateway.process import Gateway
 from gateway.store.holds import Assignment, Terms
 from gateway.store.shares import whole_slots
@@ -76,10 +77,16 @@ class Assignments:
         ``use``: what was made of the slots since the last time. Raises StoreUnavailable.
         """
         self._asked.update(names, self._gateway.config.destinations)
-        assigned = await self._gateway.store.assigned(self._gateway.replica, self._wanted(use))
-        now = self._gateway.monotonic()
-        new = [name for name, each in assigned.items() if name != UPKEEP and self._is_new(name, each, now)]
-        self._assigned = {name: (now + each.until_s, each) for name, each in assigned.items()}
+        # Before the store has answered: for it they begin no later than when it does.
+        asked_at = self._gateway.monotonic()
+        try:
+            assigned = await self._gateway.store.assigned(self._gateway.replica, self._wanted(use))
+        except StoreUnavailable:
+            # Perhaps it has assigned less, and the answer was lost.
+            self._assigned = {}
+            raise
+        new = [name for name, each in assigned.items() if name != UPKEEP and self._is_new(name, each, asked_at)]
+        self._assigned = {name: (asked_at + each.until_s, each) for name, each in assigned.items()}
         return new
 
     def _wanted(self, use: Mapping[str, Use]) -> Mapping[str, Terms]:
@@ -96,7 +103,7 @@ class Assignments:
         is_paced = bool(destination.gate.interval_s or destination.order or destination.group)
         return Terms(
             slots=destination.concurrency,
-            timeout_s=destination.longest_s,
+            timeout_s=destination.request_s,
             is_paced=is_paced,
             group=destination.group,
             used=use.most,

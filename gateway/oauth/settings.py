@@ -12,6 +12,12 @@ Grant = Literal["client_credentials", "refresh_token", "jwt_bearer", "authorizat
 BY_A_PERSON: Final = frozenset({"authorization_code", "device_code"})
 #: Those whose refresh token is kept in the store, because it may be another one after each use.
 KEPT: Final = BY_A_PERSON | {"refresh_token"}
+#: How long an attempt waits for a token, seconds.
+WAIT_S: Final = 8.0
+#: What a second request may take if the first, which was answered 401, has used up nearly all of the time, seconds.
+LEAST_S: Final = 0.5
+#: What a request may take besides its timeout, seconds: it can need two tokens, and then it is made twice.
+TOKENS_S: Final = 2 * WAIT_S + LEAST_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,13 +21,11 @@ from gateway.model import HttpRequest, OutboundRequest, Reply
 from gateway.oauth import sealing
 from gateway.oauth.asking import Asking, Ended
 from gateway.oauth.exchange import Granted, Refused
-from gateway.oauth.settings import OAuth
+from gateway.oauth.settings import LEAST_S, WAIT_S, OAuth
 from gateway.store import Store
 from gateway.store.logins import Login
 
-#: How long an attempt waits for a token, seconds: first for another replica that is renewing the login, then for one
-#: request. An attempt can need two tokens, so twice this is less than the margin of a delivery's lease.
-WAIT_S: Final = 8.0
+#: How long of WAIT_S another replica may take that is renewing the login, seconds; the rest is for one request.
 BUSY_S: Final = 2.5
 #: Nobody else uses a refresh token for this long after one replica has begun to, seconds.
 OWNED_S: Final = 15.0
@@ -41,8 +39,6 @@ AHEAD_S: Final = 60.0
 PAUSE_S: Final = 5.0
 #: How long the end of the process waits for refresh tokens that are in use, seconds.
 ENDING_S: Final = 10.0
-#: What a second request may take if the first has used up nearly all of the time, seconds.
-LEAST_S: Final = 0.5
 UNAUTHORIZED: Final = 401
 
 #: Tokens of equal settings that are fetched through the same door are the same.

@@ -14,7 +14,7 @@ from gateway.event.paths import Facts, lookup
 from gateway.hiding.addresses import MASK, masked_url
 from gateway.hiding.requests import masked_request, secrets_of_settings
 from gateway.model import HttpRequest, OutboundRequest
-from gateway.oauth.settings import OAuth
+from gateway.oauth.settings import TOKENS_S, OAuth
 from gateway.routing.hours import Hours
 from gateway.routing.keys import key_text
 from gateway.signatures.outgoing import Signer
@@ -56,6 +56,22 @@ class Destination(Struct, frozen=True, kw_only=True):
     order: tuple[str, ...] = ()
     #: When it may be sent to; None: always.
     hours: Hours | None = None
+    #: How it gets its access tokens; None: it wants none.
+    oauth: OAuth | None = None
+    #: How long the look-ups of a delivery may take before it is sent, with their waiting, seconds; 0: no route has any.
+    lookups_s: float = 0.0
+    #: What the destinations that ``fetch`` joins have in common, directly or over others; empty: it is joined to none.
+    group: str = ""
+
+    @property
+    def request_s(self) -> float:
+        """The longest time that one request to it may take, with its access tokens, seconds."""
+        return self.timeout_s if self.oauth is None else self.timeout_s + TOKENS_S
+
+    @property
+    def longest_s(self) -> float:
+        """The longest time that an attempt may take, with its look-ups, seconds."""
+        return self.request_s + self.lookups_s
 
     def signed(self, request: OutboundRequest, delivery_id: str, now: float) -> OutboundRequest:
         """What is sent of a request that was built for it, in an attempt at ``now`` by the wall clock. Raises BuildError."""
@@ -80,18 +96,6 @@ class Destination(Struct, frozen=True, kw_only=True):
         """The lower-case names of headers that no other key can set, and the key that does: ``auth`` or ``sign``."""
         found = {name: "sign" if isinstance(each, Signer) else "auth" for each in self.signers for name in each.headers}
         return found | ({self.target.auth[0].lower(): "auth"} if self.target.auth else {})
-
-    #: How it gets its access tokens; None: it wants none.
-    oauth: OAuth | None = None
-    #: How long the look-ups of a delivery may take before it is sent, with their waiting, seconds; 0: no route has any.
-    lookups_s: float = 0.0
-    #: What the destinations that ``fetch`` joins have in common, directly or over others; empty: it is joined to none.
-    group: str = ""
-
-    @property
-    def longest_s(self) -> float:
-        """The longest time that an attempt may take, seconds."""
-        return self.timeout_s + self.lookups_s
 
     @property
     def secrets(self) -> Iterator[str]:

@@ -16,7 +16,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 
     #: Most deliveries in flight, over all replicas.
     slots: int
-    #: The longest time that an attempt may take, seconds.
+    #: The longest time that one request may take, seconds.
     timeout_s: float = 0.0
     #: Whether one replica alone may send to it: it has a rate or an order, or ``fetch`` joins it to another one.
     is_paced: bool = False

@@ -1,8 +1,14 @@
 """How destinations are spread over the replicas of a store: who holds each, and the share of its slots that each may use.
 
 Destinations are spread over the replicas that know them. Their slots are divided by need (``store/shares.py``). A share
-that one replica has given up, or has left behind, is granted to another one when its attempts have come to an end: one
-timeout later.
+that one replica has given up, or has left behind, is granted to another one when its requests have come to an end: one
+timeout later. That relies on two things:
+
+- A replica begins a request only while its own clock says that it is assigned the slot for it, and looks again whenever
+  something has waited between the slot and the request (``Holds.may_send``). So a delivery that waits for its turn, for the
+  store or in a line keeps no share from others, however long it waits.
+- No request takes longer than ``Terms.timeout_s``.
+
 Pure: a store keeps the grants and the holders, and lets one replica at a time have its turn.
 """
 
@@ -29,7 +35,7 @@ class Grant(Struct, frozen=True, kw_only=True):
 
     terms: Terms
     share: float = 0.0
-    #: It had a larger share, and attempts that began then may be on their way until a moment.
+    #: It had a larger share, and requests that began then may be on their way until a moment.
     before: float = 0.0
     before_until: float = 0.0
 

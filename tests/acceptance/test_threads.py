@@ -111,7 +111,9 @@ def example(url, wait="10m"):
     text = text.partition("\ntests:\n")[0].replace("https://slack.com/api", f"{url}/api")
     text = text.replace("https://crm.example.com/api/v1", f"{url}/crm").replace("rate: 1/s", "rate: 200/s")
     text = text.replace("wait: 10m", f"wait: {wait}")
-    # A delivery of a replica that was killed is taken over once its timeout and a little more are over.
+    # Until one that was interrupted at a replica is sent again, 200 times as many others go out as by the rate of the page.
+    text = text.replace('limit: "200"', 'limit: "5000"')
+    # What a replica was sending to when it was killed is sent to again once a timeout and a little more are over.
     return text.replace("    type: slack\n", "    type: slack\n    rate: 200/s\n") + "\ndefaults: {timeout: 3s}\n"
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.store.cluster import LAPSED_S
 from gateway.store.holds import Terms
 from gateway.store.shares import fair_share, whole_slots
 from gateway.store.spread import Assigning, Peer
@@ -71,22 +72,25 @@ class Cluster:
         self.peers, self.holders = {}, {}
         #: By replica: until when its assignment lasts, and how many slots that is.
         self.assigned = {}
-        #: By replica: when each attempt ends.
-        self.attempts = {}
+        #: By replica: when each request ends, and until when each delivery waits that has a slot already.
+        self.requests, self.waiting = {}, {}
         self.demand = {}
         self.asked = {}
 
     def join(self, demand=None):
-        number = len(self.attempts) + 1
-        self.asked[number], self.attempts[number] = 0.0, []
+        number = len(self.requests) + 1
+        self.asked[number], self.requests[number], self.waiting[number] = 0.0, [], []
         self.demand[number] = self.chance.choice([0, 3, 100]) if demand is None else demand
 
     def in_flight(self, number):
-        self.attempts[number] = [ends for ends in self.attempts[number] if ends > self.now]
-        return len(self.attempts[number])
+        self.requests[number] = [ends for ends in self.requests[number] if ends > self.now]
+        return len(self.requests[number])
+
+    def taken(self, number):
+        return self.in_flight(number) + len(self.waiting[number])
 
     def ask(self, number):
-        used = self.in_flight(number)
+        used = self.taken(number)
         terms = Terms(slots=SLOTS, timeout_s=TIMEOUT_S, used=used, is_short=self.demand[number] > used)
         assigning = Assigning(number, self.now, list(self.peers.values()), self.holders)
         assignment = assigning.one("slack", terms)
@@ -96,10 +100,22 @@ class Cluster:
         self.assigned[number] = (self.now + assignment.until_s if assignment else 0.0, slots)
         self.asked[number] = self.now
 
-    def start(self, number):
+    def slots(self, number):
         until, slots = self.assigned.get(number, (0.0, 0))
-        if self.now < until and self.in_flight(number) < min(slots, self.demand[number]):
-            self.attempts[number].append(self.now + self.chance.choice([0.1, 1.0, TIMEOUT_S]))
+        return slots if self.now < until else 0
+
+    def start(self, number):
+        """Take a slot; what is to be sent in it may have to wait for an answer of the store, or for its turn."""
+        if self.taken(number) < min(self.slots(number), self.demand[number]):
+            self.waiting[number].append(self.now + (15.0 if self.chance.random() < 0.1 else 0.0))
+
+    def send(self, number):
+        """Begin the requests that need not wait any longer, in slots that are still assigned; the others are given back."""
+        for until in [until for until in self.waiting[number] if until <= self.now]:
+            may_send = self.taken(number) <= self.slots(number)
+            self.waiting[number].remove(until)
+            if may_send:
+                self.requests[number].append(self.now + self.chance.choice([0.1, 1.0, TIMEOUT_S]))
 
     def cut_off(self, number):
         """It asks no more, and starts what it may until its assignment is over."""
@@ -117,6 +133,7 @@ class Cluster:
         for number in self.demand:
             for _ in range(self.chance.choice([0, 1, SLOTS])):
                 self.start(number)
+            self.send(number)
         if self.chance.random() < 0.02:
             self.demand[self.chance.choice(list(self.asked))] = self.chance.choice([0, 3, 100])
 
@@ -130,7 +147,40 @@ def test_replicas_that_come_and_go_never_have_more_in_flight_than_there_are_slot
         if number in (700, 1100):
             cluster.cut_off(cluster.chance.choice(list(cluster.asked)))
         cluster.step()
-        assert sum(map(cluster.in_flight, cluster.attempts)) <= SLOTS, f"step {number}"
+        assert sum(map(cluster.in_flight, cluster.requests)) <= SLOTS, f"step {number}"
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["its share has shrunk", "its share has lapsed"])
+def test_what_has_waited_in_a_slot_is_not_sent_once_the_slot_is_another_replicas(is_lost):
+    cluster = Cluster(1)
+    cluster.join(demand=100), cluster.join(demand=0)
+    while cluster.slots(1) < SLOTS - 1:
+        cluster.pass_by(0.5)
+    cluster.waiting[1] = [cluster.now + 60.0] * (SLOTS - 1)
+    cluster.demand[2], most = 100, SLOTS // 2
+    if is_lost:
+        cluster.cut_off(1)
+        most = SLOTS
+    while cluster.slots(2) < most:
+        cluster.pass_by(0.5)
+    cluster.requests[2] = [cluster.now + 1000.0] * most
+    while cluster.waiting[1]:
+        cluster.pass_by(0.5)
+        cluster.send(1)
+    assert cluster.in_flight(1) + cluster.in_flight(2) <= SLOTS
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_lost_replica_left_behind_is_granted_one_timeout_after_it_was_given_up(seed):
+    cluster = Cluster(seed)
+    cluster.join(demand=100), cluster.join(demand=100)
+    while {slots for _, slots in cluster.assigned.values()} != {SLOTS // 2}:
+        cluster.step()
+    cluster.cut_off(1)
+    lost = cluster.now
+    while cluster.slots(2) < SLOTS:
+        cluster.pass_by(0.5)
+        assert cluster.now - lost <= LAPSED_S + TIMEOUT_S + ASK_S + 0.5
 
 
 def test_a_backlog_at_one_replica_has_nearly_all_slots_within_a_timeout_and_two_rounds():
