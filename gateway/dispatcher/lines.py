@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from gateway.holds import Holds
 
@@ -10,8 +11,10 @@ from gateway.holds import Holds
 class Lines:
     """A line for each destination, first come, first served. One for each process."""
 
-    def __init__(self, holds: Holds) -> None:
+    def __init__(self, holds: Holds, give_back: Callable[[str], None]) -> None:
+        """``give_back`` frees a slot of a destination, for whoever waits for it."""
         self._holds = holds
+        self._give_back = give_back
         #: By destination; no empty ones.
         self._lines: dict[str, deque[asyncio.Future[bool]]] = {}
         #: Destinations whose last free slot went to the line.
@@ -43,17 +46,17 @@ class Lines:
         waiter = asyncio.get_running_loop().create_future()
         self._lines.setdefault(name, deque()).append(waiter)
         try:
-            async with asyncio.timeout(seconds):
-                has_slot: bool = await waiter
-                return has_slot
-        except BaseException as error:
-            if waiter.done() and not waiter.cancelled() and waiter.result():
-                self._holds.give_back(name)
-            if isinstance(error, TimeoutError):
-                return False
-            raise
-        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await waiter
+        except BaseException:
             self._leave(name, waiter)
+            if _has_slot(waiter):
+                self._give_back(name)
+            raise
+        self._leave(name, waiter)
+        # One that was given a slot in the last moment has it.
+        return _has_slot(waiter)
 
     def _leave(self, name: str, waiter: "asyncio.Future[bool]") -> None:
         line = self._lines.get(name)
@@ -98,3 +101,7 @@ class Lines:
         for waiter in [waiter for line in self._lines.values() for waiter in line]:
             if not waiter.done():
                 waiter.set_result(False)
+
+
+def _has_slot(waiter: "asyncio.Future[bool]") -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.result()

@@ -91,7 +91,7 @@ class Lookups:
         self._is_outdated = is_outdated
         #: Deliveries that have no slot of their own now, by id.
         self.away: set[str] = set()
-        self.lines = Lines(holds)
+        self.lines = Lines(holds, give_back)
         #: Bytes that answers take in memory until their delivery is sent, by its id.
         self._sizes: dict[str, int] = {}
         self._answers = KeptAnswers(gateway.monotonic)
