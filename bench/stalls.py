@@ -187,7 +187,7 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
 
         def build(delivery: Delivery = delivery) -> object:
 
-            return config.build(delivery, one.event, payload_of(one.event))
+            return config.built(delivery, one.event, payload_of(one.event)).request
 
         built, sent = piece(f"build {destination}", what, build)
         yield built

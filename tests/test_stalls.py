@@ -112,7 +112,7 @@ def build(config, event, kind, name):
         id="dlv_1", event_id=event.id, route=f"{kind}-{name}", destination=kind, state=DeliveryState.PENDING
     )
     try:
-        return config.build(delivery, event, payload_of(event))
+        return config.built(delivery, event, payload_of(event)).request
     except BuildError:
         return None
 

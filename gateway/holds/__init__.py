@@ -132,8 +132,8 @@ class Holds:
 
     def _rules(self, name: str) -> Rules:
         destination = self._gateway.config.destinations.get(name)
-        rules = self._pauses(name, destination)
-        return within_hours(rules, destination, self._gateway.clock()) if destination and destination.hours else rules
+        rules, hours = self._pauses(name, destination), destination.hours if destination else None
+        return within_hours(rules, hours, self._gateway.clock()) if hours else rules
 
     def _pauses(self, name: str, destination: Destination | None) -> Rules:
         rules = destination.gate if destination else Rules()

@@ -21,7 +21,7 @@ from gateway.routing.gathering import Digest
 from gateway.routing.memory import Asked, Recall, Recollection, Remembering
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
-from gateway.routing.timing import AT_ONCE, Waiting, waiting
+from gateway.routing.timing import UNTIMED, Waiting, waiting
 from gateway.store.nouns import Limits, Retention
 
 #: How a file looks without being read: inode, time of its content and of its inode, size.
@@ -139,7 +139,7 @@ class Config:
     def waiting(self, route: str, destination: str, now: float) -> Waiting | None:
         """What an event that is received ``now`` waits for before its first attempt; None: nothing in the file."""
         entry, known = self.entries.get(route), self.destinations.get(destination)
-        timing = (entry.timing if entry else None) or AT_ONCE
+        timing = (entry.timing if entry else None) or UNTIMED
         return waiting(timing, known.hours if known else None, now, entry.gathers if entry else None)
 
     def explain(self, source: Source, facts: Facts) -> Sequence[Considered]:
@@ -170,10 +170,6 @@ class Config:
             "link": f"{self.console_url or console}/events/{event.id}",
         }
         return {**facts, "delivery": delivery}
-
-    def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
-        """The request of a delivery that is sent alone, recalls nothing and looks nothing up; as ``built``."""
-        return self.built(delivery, event, payload, console).request
 
     def built(
         self,

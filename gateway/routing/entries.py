@@ -135,6 +135,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     timing: Timing | None = None
     #: None: each event is sent by itself.
     gathers: Digest | Debounce | None = None
+    #: Whether it only shows what it would send.
+    shadow: bool = False
+    #: What each delivery looks up first, in this order.
+    fetches: tuple[Fetch, ...] = ()
 
     def names_source(self, name: str) -> bool:
         """Whether it names a source under ``source``."""
@@ -148,11 +152,6 @@ class Entry(Struct, frozen=True, kw_only=True):
     def is_skipped(self, now: float) -> bool:
         """Whether it sends nothing for an event that is received now, outside its hours."""
         return self.timing is not None and self.timing.is_skipped(now)
-
-    #: Whether it only shows what it would send.
-    shadow: bool = False
-    #: What each delivery looks up first, in this order.
-    fetches: tuple[Fetch, ...] = ()
 
 
 class Considered(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.routing.gathering import Debounce, Digest
 from gateway.routing.silences import NOTHING, Followed, followed
-from gateway.routing.timing import AT_ONCE as UNTIMED
+from gateway.routing.timing import UNTIMED
 from gateway.store.nouns import Firing, Gather, NewDelivery, NewEvent, NewRecord
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
@@ -25,9 +25,9 @@ TURN: Final = 3 << 14
 EACH: Final = 1 << 10
 
 
-#: One element: seconds, and with which others.
-Wait = tuple[tuple[float, Gather | None]]
-AT_ONCE: Final[Wait] = ((0.0, None),)
+#: Seconds, and with which others.
+Wait = tuple[float, Gather | None]
+AT_ONCE: Final[Wait] = (0.0, None)
 NO_WAITS: Final[Mapping[str, Wait]] = MappingProxyType({})
 
 
@@ -66,7 +66,7 @@ class Plan(Struct, frozen=True):
                 gather=gather,
             )
             for entry in self.sending
-            for wait_s, gather in self.waits.get(entry.name, AT_ONCE)
+            for wait_s, gather in [self.waits.get(entry.name, AT_ONCE)]
             for route, destination in entry.deliveries
         ]
         return NewEvent(
@@ -113,7 +113,7 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
         sending, waits = entries, NO_WAITS
     else:
         sending = [entry for entry in entries if not entry.is_skipped(event.received_at)]
-        waits = {entry.name: (_wait(entry, known, event, source),) for entry in sending if entry.name in config.timed}
+        waits = {entry.name: _wait(entry, known, event, source) for entry in sending if entry.name in config.timed}
     names = {destination for entry in sending for _, destination in entry.deliveries}
     lanes = {name: config.destinations[name].lane(known) for name in names}
     firings = _firings(sending, known, event, source)
@@ -121,7 +121,7 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
     return Plan(event, received.key, source, entries, sending, lanes, firings, waits, received.record, following)
 
 
-def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> tuple[float, Gather | None]:
+def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> Wait:
     now, timing = event.received_at, entry.timing or UNTIMED
     match entry.gathers:
         case Digest() as digest:

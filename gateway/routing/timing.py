@@ -38,7 +38,7 @@ class Timing(Struct, frozen=True, kw_only=True):
         return 0.0 if self.hours is None or self.skips else self.hours.opens_in(now)
 
 
-AT_ONCE = Timing()
+UNTIMED: Final = Timing()
 
 
 class Waiting(Struct, frozen=True):

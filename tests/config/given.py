@@ -58,7 +58,7 @@ def plan(config, received):
 def build(config, route, destination, received=None):
     received = event() if received is None else received
     delivery = Delivery(id="dlv_1", event_id=received.id, route=route, destination=destination)
-    return config.build(delivery, received, json.loads(received.body))
+    return config.built(delivery, received, json.loads(received.body)).request
 
 
 def loader(folder):

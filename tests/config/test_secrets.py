@@ -69,7 +69,7 @@ def test_an_error_of_a_filter_names_no_secret_in_a_warning_or_a_dead_letter(tmp_
     event = rehearse(config, source, body, sender_headers(source, body), 0.0).event
     delivery = Delivery(id="dlv_1", event_id=event.id, route="told", destination="crm")
     with pytest.raises(BuildError) as dead:
-        config.build(delivery, event, parse(body))
+        config.built(delivery, event, parse(body))
     assert leaks(str(dead.value)) == []
 
 

@@ -155,9 +155,9 @@ def built(config) -> Mail:
     source = config.sources["xobito"]
     [received] = source.received([], sample(source, "contact.created"), now=1.0)
     [name] = config.entries
-    made = config.build(
+    made = config.built(
         Delivery(id="dlv_2", event_id="e", route=name, destination="mail"), received.event, received.payload
-    )
+    ).request
     assert isinstance(made, Mail)
     return made
 

@@ -269,7 +269,7 @@ def options_sent(tmp_path, monkeypatch):
         body = sample(source, "contact.created")
         received = source.received([], body, now=1.0)[0]
         delivery = Delivery(id="d", event_id="e", route="all", destination="there")
-        return json.loads(config.build(delivery, received.event, received.payload).body)
+        return json.loads(config.built(delivery, received.event, received.payload).request.body)
 
     return sent
 

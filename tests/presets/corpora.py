@@ -162,9 +162,9 @@ def passed(config, example: Example) -> Iterator[str]:
         yield "with attrs"
     sent = [
         {
-            route: config.build(
+            route: config.built(
                 Delivery(id="dlv_1", event_id=each.event.id, route=route, destination=to), each.event, each.payload
-            )
+            ).request
             for route, to in config.plan(source, known)
         }
         for each, known in zip(found, facts, strict=True)

@@ -98,9 +98,9 @@ def requests(folder, split=""):
     facts = source.naming.facts(found.event, found.payload)
     planned = config.plan(source, facts)
     built = {
-        route: config.build(
+        route: config.built(
             Delivery(id="dlv_1", event_id=found.event.id, route=route, destination=to), found.event, found.payload
-        )
+        ).request
         for route, to in planned
     }
     return body, built

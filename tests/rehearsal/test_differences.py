@@ -274,4 +274,4 @@ def test_a_delivery_that_waits_for_a_route_that_is_now_a_shadow_says_what_to_do(
     config = configured(tmp_path, SHADOWED)
     waiting = Delivery(id="dlv_1", event_id="evt_1", route="next", destination="archive")
     with pytest.raises(NameGone, match='is a shadow now and sends nothing: remove "shadow" and replay'):
-        config.build(waiting, event(), json.loads(BODY))
+        config.built(waiting, event(), json.loads(BODY))

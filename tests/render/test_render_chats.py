@@ -97,7 +97,9 @@ def said(folder, kind: str, entry: str, firstname: str = "x") -> bytes:
     payload["event"] = "Made<b>*up*"
     event = source.received([], json.dumps(payload).encode(), now=1.0)[0].event
     [(route, destination)] = config.plan(source, source.naming.facts(event, payload))
-    made = config.build(Delivery(id="d", event_id=event.id, route=route, destination=destination), event, payload)
+    made = config.built(
+        Delivery(id="d", event_id=event.id, route=route, destination=destination), event, payload
+    ).request
     if KINDS[kind].sends_form or KINDS[kind].is_mail:
         return json.dumps(examples.message_of(KINDS[kind], made), ensure_ascii=False).encode()
     return made.body

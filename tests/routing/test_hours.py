@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.routing.hours import DAY_MIN, Hours, Returning, day_and_time
-from gateway.routing.timing import AT_ONCE, Timing, overlap, waiting
+from gateway.routing.timing import UNTIMED, Timing, overlap, waiting
 
 BERLIN = "Europe/Berlin"
 #: Zones whose clocks change by an hour, by half an hour and by a day, and one without changes.
@@ -158,7 +158,7 @@ def test_an_entry_and_its_destination_wait_until_both_are_open():
     found = waiting(Timing(hours=OFFICE), mornings, night)
     assert local(found.until) == "Tue 01 Dec 12:00 +0100"
     assert found.words(night) == "waits until Tue 06:00 (America/New_York)"
-    assert waiting(AT_ONCE, None, night) is None
+    assert waiting(UNTIMED, None, night) is None
 
 
 def test_a_moment_in_words_has_its_date_once_it_is_further_away_than_a_week_knows():

@@ -95,7 +95,7 @@ def test_the_mark_of_a_stored_event_outlives_another_schema(config, tmp_path) ->
     delivery = Delivery(
         id="dlv_1", event_id=event.id, route=next(name for name in looser.entries if "ops" in name), destination="ops"
     )
-    assert b"payload.email" in looser.build(delivery, event, json.loads(BAD)).body
+    assert b"payload.email" in looser.built(delivery, event, json.loads(BAD)).request.body
 
 
 @pytest.mark.parametrize("query", ["", "a=1"])
