@@ -145,7 +145,7 @@ async def test_an_answer_that_disables_pauses_its_destination_and_keeps_what_wai
             await world.dispatcher.holds.resume("crm", by="test")
             await world.later(1)
             delivered = await world.delivery(appended.event_id)
-    assert pause.reason == "its answer said webhook-delivery: disable: ask who runs it, then resume it"
+    assert pause.reason == "its answer said webhook-delivery: disable: ask the people who run it, then resume it"
     assert (waiting.state, waiting.spent_s) == (DeliveryState.PENDING, 0.0)
     assert delivered.state is DeliveryState.DELIVERED
 

@@ -53,7 +53,8 @@ class Learned(Struct, frozen=True, kw_only=True):
     wait_s: float = 0.0
     #: Whether its answer asks that nothing more is sent to it.
     disables: bool = False
-    #: False: no access token could be had, so there was nothing to send; that is not an attempt, and costs nothing.
+    #: False: no access token could be had: nothing was sent, or all of it was answered 401. That is not an attempt, and costs
+    #: nothing.
     was_sent: bool = True
 
 
@@ -270,7 +271,7 @@ def _denied(gate: Gate, what: Learned, event: str) -> tuple[str, ...]:
 # --- in words ---
 
 #: Why a destination is paused whose answer asks for it.
-TURNED_OFF: Final = "its answer said webhook-delivery: disable: ask who runs it, then resume it"
+TURNED_OFF: Final = "its answer said webhook-delivery: disable: ask the people who run it, then resume it"
 #: Why a destination that is gone is paused.
 GONE_FOR_GOOD: Final = f"it answered {GONE}, gone for good: put its new address into url, then resume it"
 

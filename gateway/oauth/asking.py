@@ -12,7 +12,7 @@ from gateway.oauth.settings import OAuth
 
 #: What one request may take, seconds.
 REQUEST_S: Final = 5.0
-#: Clocks that differ by more than this are reckoned with, seconds.
+#: If an assertion is refused and the clocks differ by at least this, seconds, another one is dated by the server's clock.
 SKEW_S: Final = 20.0
 
 
