@@ -258,7 +258,7 @@ class EgressError(GatewayError):
 
 
 class NoToken(GatewayError):
-    """No access token could be had for a destination: nothing was sent to it, and the delivery waits at no expense."""
+    """No access token could be had: nothing was sent, or all of it was answered 401. The delivery waits at no expense."""
 
     reason: ClassVar[str] = "token"
     #: What that shows about the destination, in a word of ``gates.Learned``.

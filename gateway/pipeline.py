@@ -385,6 +385,6 @@ async def deliver(
         lookups=looked_up.lookups,
         choice=choice,
     )
-    if gateway.spans is not None:
+    if gateway.spans is not None and learned.was_sent:
         gateway.spans.attempted(delivery, event, attempt, word, request)
     return Tried(result=result, attempt=attempt, learned=learned, word=word, remembered=remembered)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from gateway.event.spans import Spans
 from gateway.model import DeliveryState
 from gateway.oauth import asking
 from tests.oauth.given import authorization, ec_key, guarded, pem, public_pem, rsa_key, to_crm, world
@@ -164,15 +165,22 @@ async def test_a_token_that_is_refused_is_renewed_once_within_the_attempt(tmp_pa
 
 @story
 async def test_a_token_that_was_refused_is_not_sent_again_while_there_is_no_other(tmp_path):
-    refused = []
+    refused, spans = [], []
     with AuthorizationServer() as server, Sink(guarded(server, refused=refused)) as sink:
         async with world(tmp_path, to_crm(sink, server)) as gateway:
+            gateway.gateway.spans = Spans(put=spans.append, clock=gateway.clock.wall)
             await delivered(gateway, 1)
             server.access.clear()
             server.behave(*[answers(503, "")] * 2)
             [made] = await delivered(gateway, 2)
             await gateway.later(6.0)
             assert (len(refused), len(server.asked)) == (1, 3)
+            [made] = (await gateway.store.event(made.event_id)).deliveries
+            assert (made.attempts, made.spent_s) == (0, 0.0)
+            attempts = [span for span in spans if span.name == "attempt crm"]
+            assert [span.attributes["gateway.outcome"] for span in attempts] == ["delivered"], (
+                "what is no attempt has no span"
+            )
             await gateway.later(6.0)
             assert (await gateway.delivery(made.event_id)).state is DELIVERED
             assert len(refused) == 1
