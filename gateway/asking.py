@@ -14,7 +14,7 @@ from gateway.process import Gateway
 from gateway.routing import Destination
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class Answered(Struct, frozen=True, kw_only=True):
     """The answer to one request, judged."""
 
     verdict: Verdict
@@ -40,7 +40,7 @@ async def ask(
     is_own_address: bool,
     judge: Callable[[Destination, Reply, float], Verdict] = judged,
     most: int = LONGEST_ANSWER,
-) -> Asked:
+) -> Answered:
     """Send one request for a delivery and judge the answer, of which at most ``most`` bytes are read. Raises EgressError.
 
     ``is_own_address``: path or query of the request was made from the event.
@@ -55,7 +55,7 @@ async def ask(
     verdict = answers.obeyed(verdict, reply, is_own_address=is_own_address)
     disables = answers.asks(reply, answers.DISABLE)
     learned = gates.shown(status, verdict, is_own_address=is_own_address, disables=disables)
-    return Asked(verdict=verdict, reply=reply, learned=learned, word=_word(status, verdict))
+    return Answered(verdict=verdict, reply=reply, learned=learned, word=_word(status, verdict))
 
 
 def _word(status: int, verdict: Verdict) -> str:

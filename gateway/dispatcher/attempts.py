@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
 from gateway.dispatcher import recalling
-from gateway.dispatcher.lookups import Lookups
+from gateway.dispatcher.lookups import Lookups, Trip
 from gateway.errors import CorruptEvent, StoreUnavailable, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
@@ -19,7 +19,7 @@ from gateway.pipeline import Tried
 from gateway.presets import OWN
 from gateway.process import Gateway
 from gateway.routing import Config
-from gateway.routing.lookups import NOTHING, LookedUp
+from gateway.routing.lookups import NOTHING
 from gateway.routing.memory import NOTHING_FOUND
 from gateway.store.memory import Learnt
 from gateway.store.nouns import Lease, Outcome, Told
@@ -79,7 +79,7 @@ class Attempts:
             recalled = await recalling.look(self._gateway, lease, event, payload)
             if isinstance(recalled, Outcome):
                 return recalled, ""
-            found = recalled
+            found, payload = recalled, payload if recalled.payload is None else recalled.payload
             if lease.delivery.route not in self._gateway.config.fetches:
                 # Only now: one that waits takes no turn from the others.
                 turn_s = self._holds.turn(lease.delivery)
@@ -94,20 +94,22 @@ class Attempts:
             if isinstance(gathered, Outcome):
                 return gathered, CorruptEvent.reason if isinstance(gathered.result, Dead) else ""
             others = gathered
-        used = self._gateway.config
-        looked_up = await self._looked_up(lease, event, payload, asked_at)
-        if isinstance(looked_up, Outcome):
-            return looked_up, ""
-        found_there, asked_there = looked_up
+        used, trip = self._gateway.config, None
+        if lease.delivery.route in used.fetches:
+            looked = await self._looked_up(lease, event, payload, asked_at)
+            if isinstance(looked, Outcome):
+                return looked, ""
+            trip, payload = looked, looked.payload
         if self._gateway.monotonic() > self._latest(lease, asked_at) or not self._holds.may_send(name):
             # The process, or its store, has stood still: another replica may be about to send it, or has.
             await self._holds.learn(lease.delivery, gates.NOTHING)
             return Outcome(lease, Release()), ""
+        looked_up = trip.found if trip else NOTHING
         tried = await pipeline.deliver(
-            lease.delivery, event, self._gateway, payload, others=others, found=found, looked_up=found_there
+            lease.delivery, event, self._gateway, payload, others=others, found=found, looked_up=looked_up
         )
-        if asked_there:
-            self.lookups.wrote(used, lease.delivery, tried, asked_there)
+        if trip:
+            self.lookups.wrote(trip, tried)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
             return await self._with_another_login(lease, tried), tried.word
         outcome = await self._judged(lease, event, tried)
@@ -139,13 +141,9 @@ class Attempts:
             found.append(event)
         return found
 
-    async def _looked_up(
-        self, lease: Lease, event: Event, payload: object, asked_at: float
-    ) -> tuple[LookedUp, Sequence[tuple[str, bytes]]] | Outcome:
+    async def _looked_up(self, lease: Lease, event: Event, payload: object, asked_at: float) -> Trip | Outcome:
         """What a delivery looks up, and where; or the outcome that has it tried again. Each look-up takes its turn."""
         used = self._gateway.config
-        if lease.delivery.route not in used.fetches:
-            return NOTHING, ()
         found = await self.lookups.make(lease.delivery, event, payload, self._latest(lease, asked_at))
         if self._gateway.config is not used:
             # What was looked up may have another name now.
@@ -186,7 +184,7 @@ class Attempts:
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
         if not was_sent:
-            # Its destination has not seen it, so it is not an attempt.
+            # Without an access token that is accepted it is not an attempt.
             return Outcome(lease, result)
         told = None
         if isinstance(result, Dead) and not is_muted:

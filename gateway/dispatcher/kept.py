@@ -15,7 +15,7 @@ _OF_A_DELIVERY: Final = frozenset({"webhook-id", "traceparent", "tracestate"})
 
 
 def key_of(destination: str, request: OutboundRequest) -> bytes:
-    """The same for all deliveries that ask a destination the same, with the same login."""
+    """The same for all deliveries that ask a destination the same."""
     assert isinstance(request, HttpRequest)
     headers = sorted((name, value) for name, value in request.headers if name not in _OF_A_DELIVERY)
     asked = repr((destination, request.method, request.url, headers)).encode("utf-8", "surrogatepass")
@@ -25,6 +25,8 @@ def key_of(destination: str, request: OutboundRequest) -> bytes:
 class _Kept(NamedTuple):
     reply: Reply
     until: float
+    #: As whom the destination was asked.
+    identity: object
 
 
 class KeptAnswers:
@@ -37,23 +39,25 @@ class KeptAnswers:
         #: By destination: when a delivery that had looked there wrote there, last.
         self._wrote: dict[str, float] = {}
 
-    def get(self, key: bytes) -> Reply | None:
-        """An answer that is still good."""
+    def get(self, key: bytes, identity: object) -> Reply | None:
+        """An answer that is still good; ``identity``: as ``Destination.identity``, for another login may see other things."""
         found = self._kept.get(key)
         if found is None:
             return None
-        if found.until <= self._monotonic():
+        if found.until <= self._monotonic() or found.identity != identity:
             self._drop(key)
             return None
         self._kept.move_to_end(key)
         return found.reply
 
-    def keep(self, destination: str, key: bytes, reply: Reply, *, for_s: float, asked_at: float) -> None:
+    def keep(
+        self, destination: str, key: bytes, reply: Reply, identity: object, *, for_s: float, asked_at: float
+    ) -> None:
         """Keep an answer for ``for_s`` seconds. ``asked_at``: on the monotonic clock, when its request was made."""
-        if asked_at <= self._wrote.get(destination, -1.0) or len(reply.body) > MOST_BYTES:
+        if asked_at <= self._wrote.get(destination, -1.0):
             return
         self._drop(key)
-        self._kept[key] = _Kept(Reply(status=reply.status, body=reply.body), asked_at + for_s)
+        self._kept[key] = _Kept(Reply(status=reply.status, body=reply.body), asked_at + for_s, identity)
         self._size += len(reply.body)
         while len(self._kept) > MOST or self._size > MOST_BYTES:
             self._drop(next(iter(self._kept)))

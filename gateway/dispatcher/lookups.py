@@ -7,7 +7,7 @@ spends nothing of its retry budget.
 """
 
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway import poison, telemetry
-from gateway.asking import Asked, ask
+from gateway.asking import Answered, ask
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.dispatcher.kept import KeptAnswers, key_of
@@ -30,7 +30,7 @@ from gateway.pipeline import Tried
 from gateway.process import Gateway
 from gateway.routing import Config, Destination
 from gateway.routing.entries import Fetch
-from gateway.routing.lookups import LONGEST_ANSWER, NOTHING, PATIENCE_S, Failed, LookedUp, about, judged, value_of
+from gateway.routing.lookups import LONGEST_ANSWER, PATIENCE_S, Failed, LookedUp, about, judged, value_of
 
 #: The most deliveries that wait in memory for their turn in one destination.
 MOST_WAITING: Final = 1_000
@@ -58,10 +58,16 @@ class Trip(Struct, kw_only=True):
     made: list[Lookup] = field(default_factory=list)
     #: Destinations that it has asked, with what.
     asked: list[tuple[str, bytes]] = field(default_factory=list)
+    #: Why it is not sent now.
+    failed: Failed | None = None
 
     @property
     def own(self) -> str:
         return self.delivery.destination
+
+    @property
+    def found(self) -> LookedUp:
+        return LookedUp(values=self.values, lookups=tuple(self.made), failed=self.failed)
 
 
 class _PutBack(Exception):
@@ -98,10 +104,8 @@ class Lookups:
         #: Seconds that look-ups in a destination take.
         self._usual_s: dict[str, float] = {}
 
-    async def make(
-        self, delivery: Delivery, event: Event, payload: object, latest: float
-    ) -> tuple[LookedUp, list[tuple[str, bytes]]] | Retry | Release:
-        """What a delivery looks up, and what for; then it has a slot and a turn of its own, unless it is not sent now.
+    async def make(self, delivery: Delivery, event: Event, payload: object, latest: float) -> Trip | Retry | Release:
+        """What a delivery looks up; then it has a slot and a turn of its own, unless it is not sent now.
 
         Otherwise what becomes of it without an attempt. ``latest``: when it may still be sent, on the monotonic clock.
         """
@@ -111,9 +115,9 @@ class Lookups:
         try:
             if not self._may_look(trip):
                 # The attempt says why not.
-                return NOTHING, []
-            failed = await self._all(trip)
-            if failed is None:
+                return trip
+            trip.failed = await self._all(trip)
+            if trip.failed is None:
                 await self._come_back(trip)
         except _PutBack as put_back:
             return put_back.result
@@ -121,8 +125,8 @@ class Lookups:
             hide = config.hiding(event, delivery.destination).text
             telemetry.log("internal.error", delivery_id=delivery.id, exception=hide(traceback.format_exc()))
             reason = f"a defect of the gateway: {type(error).__name__}; see the log, then replay"
-            failed = Failed(verdict=Dead(reason), word="defect", destination=delivery.destination)
-        return LookedUp(values=trip.values, lookups=tuple(trip.made), failed=failed), trip.asked
+            trip.failed = Failed(verdict=Dead(reason), word="defect", destination=delivery.destination)
+        return trip
 
     def _may_look(self, trip: Trip) -> bool:
         """Whether an attempt would be made at all."""
@@ -160,7 +164,7 @@ class Lookups:
             return Failed(verdict=verdict, word=error.reason, destination=fetch.destination)
         destination = trip.config.destinations[fetch.destination]
         trip.asked.append((fetch.destination, key))
-        if fetch.cache_s and (kept := self._answers.get(key)) is not None:
+        if fetch.cache_s and (kept := self._answers.get(key, destination.identity)) is not None:
             self._found(trip, fetch, destination, kept, cached=True)
             return None
         await self._turn(trip, fetch.destination)
@@ -180,7 +184,8 @@ class Lookups:
             self._trace(trip, request, asked.verdict.reason)
             return asked
         if fetch.cache_s:
-            self._answers.keep(fetch.destination, key, asked.reply, for_s=fetch.cache_s, asked_at=began)
+            identity = destination.identity
+            self._answers.keep(fetch.destination, key, asked.reply, identity, for_s=fetch.cache_s, asked_at=began)
         self._found(trip, fetch, destination, asked.reply, took_s=took_s)
         self._trace(trip, request)
         return None
@@ -212,7 +217,7 @@ class Lookups:
 
     async def _asked(
         self, trip: Trip, fetch: Fetch, destination: Destination, request: OutboundRequest
-    ) -> Asked | Failed:
+    ) -> Answered | Failed:
         """Ask, and let the destination be judged by the answer."""
         name, delivery = fetch.destination, replace(trip.delivery, destination=fetch.destination)
         hiding = trip.config.hiding(trip.event, name)
@@ -235,13 +240,13 @@ class Lookups:
             raise _PutBack(Retry(reason, after_s=error.after_s)) from None
         except AddressBlocked as error:
             failed = Failed(verdict=Dead(f"fetch {fetch.name}: {name}: {error}"), word=error.reason, destination=name)
-        except Exception as error:
-            if not isinstance(error, EgressError):
-                # A defect of ours says nothing about the destination.
-                await self._holds.learn(delivery, gates.NOTHING)
-                raise
+        except EgressError as error:
             failed = Failed(verdict=Retry(f"fetch {fetch.name}: {name}: {error}"), word=error.reason, destination=name)
             learned = Learned(outcome="failed")
+        except Exception:
+            # A defect of ours says nothing about the destination.
+            await self._holds.learn(delivery, gates.NOTHING)
+            raise
         else:
             learned = asked.learned
             verdict = about(fetch.name, name, asked.verdict)
@@ -357,17 +362,18 @@ class Lookups:
         self.away.discard(delivery.id)
         return has_slot
 
-    def wrote(self, config: Config, delivery: Delivery, tried: Tried, asked: Sequence[tuple[str, bytes]]) -> None:
+    def wrote(self, trip: Trip, tried: Tried) -> None:
         """Forget what a delivery has found, if it has changed something at the same host."""
-        if not asked or not tried.attempt.sent_sha256:
+        if not tried.attempt.sent_sha256:
             return
-        own, message = config.destinations[delivery.destination], config.message(delivery)
+        destinations = trip.config.destinations
+        own, message = destinations[trip.own], trip.config.message(trip.delivery)
         if tried.attempt.choice:
             message = message.choices[tried.attempt.choice - 1].message
         if (message.method or own.target.method or "POST") in ("GET", "HEAD"):
             return
-        for name, key in asked:
-            if _host(config.destinations[name]) == _host(own):
+        for name, key in trip.asked:
+            if _host(destinations[name]) == _host(own):
                 self._answers.wrote(name, key)
 
 

@@ -18,7 +18,9 @@ async def look(gateway: Gateway, lease: Lease, event: Event, payload: object) ->
     try:
         poison.check_crashes(delivery)
         with gateway.crash_slot.working_on(delivery.id):
-            asked = gateway.config.asked(delivery, event, payload_of(event) if payload is None else payload)
+            if payload is None:
+                payload = payload_of(event)
+            asked = gateway.config.asked(delivery, event, payload)
     except Poisonous:
         # The attempt says so.
         return Found()
@@ -46,6 +48,7 @@ async def look(gateway: Gateway, lease: Lease, event: Event, payload: object) ->
         values=recollect(asked, known),
         lines=described(asked, known),
         has_waited=recalled.waited_s is not None,
+        payload=payload,
     )
 
 

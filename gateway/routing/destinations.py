@@ -73,6 +73,11 @@ class Destination(Struct, frozen=True, kw_only=True):
         """The longest time that an attempt may take, with its look-ups, seconds."""
         return self.request_s + self.lookups_s
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What shows who asks apart from the request itself: a login, what signs it, a client certificate."""
+        return self.oauth, self.signers, self.door
+
     def signed(self, request: OutboundRequest, delivery_id: str, now: float) -> OutboundRequest:
         """What is sent of a request that was built for it, in an attempt at ``now`` by the wall clock. Raises BuildError."""
         if not isinstance(request, HttpRequest):

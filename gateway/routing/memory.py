@@ -31,6 +31,8 @@ class Found(Struct, frozen=True, kw_only=True):
     #: The same for people, a line each.
     lines: Sequence[str] = ()
     has_waited: bool = False
+    #: Of the event, parsed for this; None: it was not, or it is null.
+    payload: object = None
     #: Why it cannot be known what to recall: the attempt fails with it.
     error: Exception | None = None
 

@@ -6,6 +6,9 @@ from gateway.dispatcher import kept
 from gateway.dispatcher.kept import KeptAnswers, key_of
 from gateway.model import HttpRequest, Reply
 
+#: As whom the destination is asked.
+ME = ("a login",)
+
 
 class Clock:
     now = 100.0
@@ -26,12 +29,18 @@ def reply(body: bytes) -> Reply:
 def test_an_answer_is_good_until_its_time_is_over_and_keeps_only_status_and_body():
     clock = Clock()
     answers = KeptAnswers(clock)
-    answers.keep("crm", b"k", reply(b"{}"), for_s=60.0, asked_at=100.0)
+    answers.keep("crm", b"k", reply(b"{}"), ME, for_s=60.0, asked_at=100.0)
     clock.now = 159.9
-    assert answers.get(b"k") == Reply(status=200, body=b"{}")
+    assert answers.get(b"k", ME) == Reply(status=200, body=b"{}")
     clock.now = 160.0
-    assert answers.get(b"k") is None
+    assert answers.get(b"k", ME) is None
     assert len(answers) == 0
+
+
+def test_an_answer_to_another_login_is_not_used():
+    answers = KeptAnswers(Clock())
+    answers.keep("crm", b"k", reply(b"{}"), ME, for_s=60.0, asked_at=100.0)
+    assert answers.get(b"k", ("another login",)) is None
 
 
 @pytest.mark.parametrize(("number", "octets"), [(3, 1000), (1000, 30)], ids=["by number", "by bytes"])
@@ -40,18 +49,18 @@ def test_there_are_bounds_and_what_was_not_used_for_the_longest_time_goes_first(
     monkeypatch.setattr(kept, "MOST_BYTES", octets)
     answers = KeptAnswers(Clock())
     for at in range(3):
-        answers.keep("crm", bytes([at]), reply(b"0123456789"), for_s=60.0, asked_at=100.0)
-    answers.get(bytes([0]))
-    answers.keep("crm", b"new", reply(b"0123456789"), for_s=60.0, asked_at=100.0)
+        answers.keep("crm", bytes([at]), reply(b"0123456789"), ME, for_s=60.0, asked_at=100.0)
+    answers.get(bytes([0]), ME)
+    answers.keep("crm", b"new", reply(b"0123456789"), ME, for_s=60.0, asked_at=100.0)
     assert len(answers) == 3
-    assert answers.get(bytes([1])) is None
-    assert answers.get(bytes([0])) is not None
+    assert answers.get(bytes([1]), ME) is None
+    assert answers.get(bytes([0]), ME) is not None
 
 
 def test_an_answer_that_is_larger_than_all_the_room_is_not_kept(monkeypatch):
     monkeypatch.setattr(kept, "MOST_BYTES", 10)
     answers = KeptAnswers(Clock())
-    answers.keep("crm", b"k", reply(b"0123456789x"), for_s=60.0, asked_at=100.0)
+    answers.keep("crm", b"k", reply(b"0123456789x"), ME, for_s=60.0, asked_at=100.0)
     assert len(answers) == 0
 
 
@@ -59,23 +68,23 @@ def test_an_answer_takes_the_place_of_the_one_before_without_being_counted_twice
     monkeypatch.setattr(kept, "MOST_BYTES", 25)
     answers = KeptAnswers(Clock())
     for _ in range(5):
-        answers.keep("crm", b"k", reply(b"0123456789"), for_s=60.0, asked_at=100.0)
-    answers.keep("crm", b"other", reply(b"0123456789"), for_s=60.0, asked_at=100.0)
+        answers.keep("crm", b"k", reply(b"0123456789"), ME, for_s=60.0, asked_at=100.0)
+    answers.keep("crm", b"other", reply(b"0123456789"), ME, for_s=60.0, asked_at=100.0)
     assert len(answers) == 2
 
 
 def test_what_was_asked_before_a_write_is_not_kept_even_if_it_comes_after():
     clock = Clock()
     answers = KeptAnswers(clock)
-    answers.keep("crm", b"k", reply(b"old"), for_s=60.0, asked_at=99.0)
+    answers.keep("crm", b"k", reply(b"old"), ME, for_s=60.0, asked_at=99.0)
     answers.wrote("crm", b"k")
-    assert answers.get(b"k") is None
-    answers.keep("crm", b"k", reply(b"old"), for_s=60.0, asked_at=99.5)
-    assert answers.get(b"k") is None
-    answers.keep("billing", b"b", reply(b"other"), for_s=60.0, asked_at=99.5)
-    assert answers.get(b"b") is not None
-    answers.keep("crm", b"k", reply(b"new"), for_s=60.0, asked_at=100.5)
-    assert answers.get(b"k").body == b"new"
+    assert answers.get(b"k", ME) is None
+    answers.keep("crm", b"k", reply(b"old"), ME, for_s=60.0, asked_at=99.5)
+    assert answers.get(b"k", ME) is None
+    answers.keep("billing", b"b", reply(b"other"), ME, for_s=60.0, asked_at=99.5)
+    assert answers.get(b"b", ME) is not None
+    answers.keep("crm", b"k", reply(b"new"), ME, for_s=60.0, asked_at=100.5)
+    assert answers.get(b"k", ME).body == b"new"
 
 
 @pytest.mark.parametrize(

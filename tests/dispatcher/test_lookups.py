@@ -6,9 +6,12 @@ import time
 
 import pytest
 
-from gateway.dispatcher import lookups
+from gateway.dispatcher import lookups, recalling
+from gateway.event import payload
+from gateway.event.payload import payload_of
 from gateway.event.spans import Spans
 from gateway.model import DeliveryState
+from gateway.pipeline import SMALL
 from gateway.routing.questions import source_at
 from gateway.signatures import Request
 from gateway.telemetry import Span
@@ -558,6 +561,61 @@ async def test_what_was_found_before_a_write_at_the_same_host_is_not_used_again(
         "GET /crm/search",
         "PUT /crm/persons/7",
     ]
+
+
+LOGINS = {
+    "auth.oauth2": '{{grant: client_credentials, token_url: "{url}/token", client_id: {who}, client_secret: s}}',
+    "auth.aws": "{{service: execute-api, region: eu-central-1, access_key_id: {who}, secret_access_key: s}}",
+}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@story
+async def test_an_answer_to_one_login_is_not_used_for_another_one_of_a_later_file(tmp_path, login):
+    """The request looks the same: who asks is added when it is sent."""
+    with Sink(answer(200, FOUND)) as crm, Sink() as chat:
+        crm.at("/token", answer(200, b'{"access_token": "t", "token_type": "Bearer", "expires_in": 3600}'))
+
+        def file(who: str) -> str:
+            auth = f"{{{login.removeprefix('auth.')}: {LOGINS[login].format(url=crm.url, who=who)}}}"
+            text = elsewhere(crm, crm=f", auth: {auth}", cache=", cache: 10m")
+            return text.replace(f"{crm.url}/chat", chat.url)
+
+        async with World(tmp_path, file("ann")) as world:
+            found = []
+            for number, who in enumerate(["ann", "ann", "bob", "bob"]):
+                world.reload(file(who))
+                known = await world.receive(contact(number))
+                await world.turn()
+                _, attempt = await told(world, known.event_id)
+                found += [each.cached for each in attempt.lookups]
+    assert found == [False, True, False, True]
+
+
+# --- once for each attempt ---
+
+
+@pytest.mark.parametrize("recalls", [False, True], ids=["looks up", "recalls and looks up"])
+@story
+async def test_an_attempt_parses_its_event_once_whatever_it_does_before_it_is_sent(tmp_path, monkeypatch, recalls):
+    parsed = []
+
+    def counted(event):
+        parsed.append(event.id)
+        return payload_of(event)
+
+    for module in (recalling, lookups, payload):
+        monkeypatch.setattr(module, "payload_of", counted)
+    with Sink(answer(200, FOUND)) as sink:
+        remember = '    remember: {as: thread, per: "{{ attrs.id }}", values: {id: "json.items[0].id"}}\n'
+        recall = '    recall: {thread: {from: thread, per: "{{ attrs.id }}"}}\n' + remember
+        async with World(tmp_path, elsewhere(sink) + recall * recalls) as world:
+            # Too large to be kept from when it was received.
+            known = await world.receive(BODY + b" " * SMALL)
+            await world.turn()
+            delivery, attempt = await told(world, known.event_id)
+    assert (delivery.state, bool(attempt.memory)) == (DeliveryState.DELIVERED, recalls)
+    assert parsed == [known.event_id]
 
 
 # --- what is redacted ---
