@@ -164,6 +164,11 @@ class Delivery(Struct, frozen=True, kw_only=True):
         """Whether it waits for another one ahead of it in its lane."""
         return self.state is DeliveryState.PENDING and self.due_in_s is None and not self.digest
 
+    @property
+    def is_member(self) -> bool:
+        """Whether another delivery sends its event, in a digest."""
+        return self.digest not in ("", self.id)
+
 
 class Notice(Struct, frozen=True, kw_only=True):
     """The content of a delivery from ``failed``: a delivery that is dead, and how many like it there were."""
