@@ -200,9 +200,12 @@ def _host_name(host: str) -> str:
 
 
 def _cookie_name(connection: Connection) -> str:
-    """With the port of the listener: browsers send a cookie to every port of a host, and there may be two gateways."""
-    server = connection.scope.get("server")
-    return f"{COOKIE}_{server[1] if server else 0}"
+    """With the port that the browser asked: it sends a cookie to every port of a host, and there may be two gateways.
+
+    Replicas behind one address have the same one, whichever ports they listen on.
+    """
+    port = connection.headers.get("host", "").rpartition(":")[2]
+    return f"{COOKIE}_{port if port.isdecimal() else 0}"
 
 
 def role_of_token(token: bytes, options: AdminOptions) -> Role | None:
