@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests import postgres
+from tests import pooler, postgres
 from tests.acceptance import next_release
 from tests.acceptance.cluster import (
     FEW,
@@ -127,6 +127,31 @@ def test_replicas_whose_server_restarts_and_cuts_their_connections_lose_nothing(
         report("10 storms and a restart", cluster, senders, sink)
         assert len(cluster.alive()) == 2, "no crash loop"
         assert_nothing_is_owed(cluster, senders, sink, harms=2 * 11)
+
+
+def test_replicas_behind_a_pooler_that_is_killed_again_and_again_lose_nothing(tmp_path, server, monkeypatch):
+    """With no way around it but for the migration."""
+    between = pooler.Pooler(server.url)
+    monkeypatch.setenv("GATEWAY_STORE_DIRECT", server.url)
+    url, alone = between.url_of(server.url), {"GATEWAY_STORE_DIRECT": ""}
+    try:
+        with (
+            Sink(answer(after_s=0.02)) as sink,
+            Cluster(tmp_path, url, routes(sink.url), replicas=2, environ=alone) as cluster,
+        ):
+            with Senders(cluster, 6, pause_s=0.1) as senders:
+                for _ in range(3):
+                    eventually(lambda seen=senders.count: senders.count > seen + 40, "events are acknowledged")
+                    between.stop()
+                    time.sleep(1.0)
+                    between.start()
+                eventually(lambda seen=senders.count: senders.count > seen + 40, "events are acknowledged again")
+            cluster.drain()
+            report("a pooler that was killed three times", cluster, senders, sink)
+            assert len(cluster.alive()) == 2, "no crash loop"
+            assert_nothing_is_owed(cluster, senders, sink, harms=2 * 3)
+    finally:
+        between.remove()
 
 
 class Way(NamedTuple):

@@ -26,6 +26,8 @@ from tests import postgres
 from tests.store.conformance.test_memory import remembering, waiting
 from tests.store.given import Clock, attempt, debounced, delivered, digest, leased, new_event, of, once, retry, told
 
+#: More with `COPY_EVENTS=300000 pytest tests/store/test_copying.py -k killed`, for longer.
+EVENTS = int(os.environ.get("COPY_EVENTS", "10000"))
 LOOKUP = Lookup(name="person", destination="crm", status=200, duration_s=0.5, size=34, found=True)
 
 
@@ -212,6 +214,7 @@ def come_to(target):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240 + EVENTS / 100)
 @pytest.mark.parametrize("way", ["to a database", "to a file"])
 def test_a_copy_that_was_killed_five_times_is_whole(database, tmp_path, way):
     large, clock = f"sqlite:///{tmp_path}/large.db", Clock(wall=time.time() - 86400.0)
@@ -220,7 +223,7 @@ def test_a_copy_that_was_killed_five_times_is_whole(database, tmp_path, way):
         store = await open_store(large, clock=clock.monotonic, wall=clock.wall)
         try:
             await fill(store, clock, events=5)
-            for _ in range(40):
+            for _ in range(EVENTS // 250):
                 await store.append([new_event("slack", "crm") for _ in range(250)])
         finally:
             await store.close()
@@ -233,7 +236,7 @@ def test_a_copy_that_was_killed_five_times_is_whole(database, tmp_path, way):
         source, target = database, f"sqlite:///{tmp_path}/back.db"
     for kill in range(1, 6):
         process = copying(source, target)
-        while process.poll() is None and come_to(target) < 1500 * kill:
+        while process.poll() is None and come_to(target) < 0.15 * EVENTS * kill:
             pass
         assert process.poll() is None, "it was killed while it copied"
         os.kill(process.pid, signal.SIGKILL)

@@ -1,12 +1,14 @@
 """What a server says of itself, and the way from one schema to the next."""
 
 import asyncio
+import time
 
+import asyncpg
 import pytest
 
 from gateway.errors import StoreError, StoreOutdated, StoreTooNew, StoreUnavailable
 from gateway.store import health_of, migrate, open_reads, open_store
-from gateway.store.postgres import schema
+from gateway.store.postgres import health, schema
 from gateway.store.postgres.schema import VERSION
 from tests import postgres
 
@@ -130,14 +132,81 @@ def test_a_missing_partition_and_a_commit_that_may_lose_are_told(url):
     assert signs_of(f"{url}&synchronous_commit=off")["commit"].verdict == "warn"
 
 
+def eventually(url, check, verdict):
+    """The sign once it has this verdict: what a server counts it shows a moment later."""
+    for _ in range(600):
+        sign = signs_of(url)[check]
+        if sign.verdict == verdict:
+            return sign
+        time.sleep(0.05)
+    raise AssertionError(sign)
+
+
+def test_a_round_trip_that_takes_long_is_a_warning(url, monkeypatch):
+    asyncio.run(migrate(url))
+    monkeypatch.setattr(health, "SLOW_S", 0.0)
+    sign = signs_of(url)["latency"]
+    assert (sign.verdict, sign.remedy.startswith("run the gateway nearer to the server")) == ("warn", True)
+
+
+def test_a_snapshot_that_is_kept_is_named_with_the_command_that_ends_it(url, monkeypatch):
+    asyncio.run(migrate(url))
+    monkeypatch.setattr(health, "OLD_SNAPSHOT_S", 0.0)
+
+    async def kept():
+        connection = await asyncpg.connect(url, server_settings={"application_name": "nightly dump"})
+        try:
+            async with connection.transaction(isolation="repeatable_read"):
+                pid = await connection.fetchval("SELECT pg_backend_pid()")
+                return pid, await asyncio.to_thread(signs_of, url)
+        finally:
+            await connection.close()
+
+    pid, signs = asyncio.run(kept())
+    assert signs["snapshots"].said.startswith(f"one of nightly dump (pid {pid}) is 0 s old")
+    assert signs["snapshots"].remedy == f"end it: SELECT pg_terminate_backend({pid})"
+    assert signs_of(url)["snapshots"].verdict == "ok"
+
+
+def test_rows_that_vacuum_has_not_removed_are_a_warning(url, monkeypatch):
+    asyncio.run(migrate(url))
+    monkeypatch.setattr(health, "DEAD_ROWS", 100)
+    row = "SELECT n, 'dlv_' || n, 0, 'evt_1', 'to-slack', 'slack', 0, 0 FROM generate_series(1, 150) n"
+    postgres.run(
+        url,
+        "ALTER TABLE queue SET (autovacuum_enabled = off)",
+        f"INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, changed_at) {row}",
+        "DELETE FROM queue",
+    )
+    assert eventually(url, "vacuum", "warn").said == "150 dead rows beside 0 live ones in the queue"
+    postgres.run(url, "VACUUM queue")
+    assert eventually(url, "vacuum", "ok").said == "0 dead rows beside 0 live ones in the queue"
+
+
+def test_a_standby_is_counted_and_what_it_lacks_is_a_warning(monkeypatch):
+    primary = postgres.start_server()
+    standby = postgres.standby_of(primary)
+    try:
+        asyncio.run(migrate(primary.url))
+        assert eventually(primary.url, "standby", "ok").said.startswith("1 standby, ")
+        monkeypatch.setattr(health, "LAGGING_S", -1.0)
+        sign = signs_of(primary.url)["standby"]
+        assert (sign.verdict, "lost if it is promoted" in sign.remedy) == ("warn", True)
+        sign = signs_of(standby.url)["standby"]
+        assert (sign.verdict, sign.remedy) == ("fail", "name the primary in --store")
+    finally:
+        standby.stop()
+        primary.stop()
+
+
 def test_a_server_that_is_away_is_named_without_its_password():
     url = "postgresql://ann:sesame@127.0.0.1:9/gateway"
-    health = health_of(url)
-    [sign] = health.signs
-    assert (health.state, sign.verdict) == ("missing", "fail")
+    seen = health_of(url)
+    [sign] = seen.signs
+    assert (seen.state, sign.verdict) == ("missing", "fail")
     with pytest.raises(StoreError) as refused:
         asyncio.run(stats(url))
-    for said in (sign.said, sign.remedy, str(refused.value), health.name, repr(health)):
+    for said in (sign.said, sign.remedy, str(refused.value), seen.name, repr(seen)):
         assert "sesame" not in said
 
 
