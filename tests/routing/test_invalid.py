@@ -118,7 +118,10 @@ def test_an_invalid_event_is_explained_on_the_command_line(config, tmp_path) -> 
     (tmp_path / "bad.json").write_bytes(BAD)
     arguments = ["explain", str(tmp_path / "bad.json"), "--source", "shop", "--config", str(tmp_path / "routes.yaml")]
     done = CliRunner().invoke(cli, arguments)
-    assert 'invalid: payload.email does not match the pattern "@"; only entries in always and invalid match it' in done.output
+    assert (
+        'invalid: payload.email does not match the pattern "@"; only entries in always and invalid match it'
+        in done.output
+    )
 
 
 @pytest.mark.parametrize(
