@@ -217,11 +217,15 @@ async def claims(store, count):
 
 
 async def waits(name, store, count=300):
+    """The medians of appends and of claims, milliseconds."""
     listening = asyncio.create_task(listen(store))
+    medians = []
     for verb, took in zip(("appends", "claims"), await claims(store, count), strict=True):
         p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
         print(f"{verb + ', ' + name:32} {p50:6.2f} ms, p99 {p99:6.2f} ms", flush=True)
+        medians.append(p50)
     listening.cancel()
+    return medians
 
 
 async def beside_snapshot(url, store, given, postmaster):
@@ -265,7 +269,8 @@ async def compare(given, postmaster):
     sqlite, *others = [(name, told(name, middle(each))) for name, each in costs.items()]
     for name, cost in others:
         print(
-            f"{name}: {cost.cpu / sqlite[1].cpu:.2f} x the CPU per event of SQLite, {cost.rate / sqlite[1].rate:.2f} x its events/s"
+            f"{name}: {cost.cpu / sqlite[1].cpu:.2f} x the CPU per event of SQLite, {cost.rate / sqlite[1].rate:.2f} x its events/s, "
+            f"{cost.cpu / others[0][1].cpu:.2f} x the CPU per event of {others[0][0]}"
         )
 
 
@@ -285,12 +290,16 @@ async def main():
     await run(store, WARM_S, given.width)
     load = given.seconds, given.width, postmaster
     before = told("none parked", await measured(store, *load))
-    await waits("none parked", store)
+    alone = await waits("none parked", store)
     if given.parked:
         await park(given.url, given.parked)
         cost = told("parked", await measured(store, *load))
-        await waits(f"{given.parked:,} parked", store)
-        print(f"parked: {cost.cpu / before.cpu:.2f} x the CPU per event")
+        beside = await waits(f"{given.parked:,} parked", store)
+        append, claim = (two / one for one, two in zip(alone, beside, strict=True))
+        print(
+            f"parked: {cost.cpu / before.cpu:.2f} x the CPU per event, {append:.2f} x the time of an append, "
+            f"{claim:.2f} x that of a claim"
+        )
     if given.held:
         cost = told("held", await beside_snapshot(given.url, store, given, postmaster))
         print(

@@ -5,6 +5,9 @@
 1. A store with ``--events`` events and ``--open`` pending or dead deliveries: time until ready, memory, and how long each
    API request, each page of the console and /metrics takes (median and 95th percentile of ``--times``).
 2. Events at a fixed rate, in turns with and without a browser on the live stream: CPU time per event.
+
+``--store postgresql://...`` names an empty database that may be filled: the first part then runs on a file and on it, and
+the second is left out.
 """
 
 import argparse
@@ -22,11 +25,13 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import asyncpg
 from run import HERE, ROUTES, SECRET, Process, own_load, show, signed_requests, wait_delivered
 
 from gateway.model import Attempt, Dead, Delivered, Event, new_id
-from gateway.store import open_store
+from gateway.store import is_database, migrate, open_store
 from gateway.store.nouns import NewDelivery, NewEvent, Outcome
+from gateway.store.queries import EventQuery
 
 #: Nothing is sent from the full store: its pending deliveries are for a paused destination.
 FULL = """\
@@ -53,37 +58,59 @@ def main():
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="folder for the full store: created once, then reused")
+    parser.add_argument("--store", default="", help="URL of a PostgreSQL database to measure beside a file")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = questions(options)
-    found |= watching(options)
+    with ExitStack() as stack:
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(exist_ok=True)
+        file = f"sqlite:///{folder}/full-{options.events}-{options.open}.db"
+        if options.store:
+            found = {
+                name: questions(options, folder, url) for name, url in (("sqlite", file), ("postgres", options.store))
+            }
+        else:
+            found = questions(options, folder, file) | watching(options)
     show(found, as_json=options.json)
 
 
 # --- a full store ---
 
 
-def questions(options):
-    with ExitStack() as stack:
-        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(exist_ok=True)
-        path = folder / f"full-{options.events}-{options.open}.db"
-        if not path.exists():
-            asyncio.run(fill(path, options.events, options.open))
-        routes = folder / "routes.yaml"
-        routes.write_text(FULL.format(secret=SECRET))
-        gateway, admin = stack.enter_context(started(routes, path))
+def questions(options, folder, url):
+    asyncio.run(filled(url, options.events, options.open))
+    routes = folder / "routes.yaml"
+    routes.write_text(FULL.format(secret=SECRET))
+    with started(routes, url) as (gateway, admin):
         found = {"events": options.events, "open": options.open, "ready s": round(gateway.ready_s, 2)}
         time.sleep(1.0)
         found["rss MiB"] = round(gateway.rss_mib("VmRSS"))
         event = json.loads(get(f"{admin}/api/events?limit=1&type=contact.created"))["events"][0]["id"]
-        for name, where in asked(event).items():
-            found[name] = timed(f"{admin}{where}", options.times)
+        took = {name: timed(f"{admin}{where}", options.times) for name, where in asked(event, middle(url)).items()}
+        found |= {name: f"{median:.1f} ms (p95 {p95:.1f})" for name, (median, p95) in took.items()}
+        for kind in ("api", "page"):
+            found[f"slowest {kind}, p95 ms"] = round(
+                max(p95 for name, (_, p95) in took.items() if name.startswith(kind))
+            )
         found["rss MiB afterwards"] = round(gateway.rss_mib("VmRSS"))
         return found
 
 
-def asked(event):
+def middle(url):
+    """The position of an event in the middle of the list."""
+    return asyncio.run(_middle_of_database(url)) if is_database(url) else "500000"
+
+
+async def _middle_of_database(url):
+    connection = await asyncpg.connect(url)
+    try:
+        half = "SELECT seq FROM event ORDER BY seq OFFSET (SELECT count(*) / 2 FROM event) LIMIT 1"
+        return str(await connection.fetchval(half))
+    finally:
+        await connection.close()
+
+
+def asked(event, deep):
     def events(**query):
         return "/api/events?" + urllib.parse.urlencode(query)
 
@@ -97,7 +124,7 @@ def asked(event):
         "api: a word that none has": events(q="nowhere"),
         "api: a common word and never that field": events(q="data.attributes.type=451x Demo"),
         "api: two days ago": events(since="3d", until="2d"),
-        "api: deep in the list": events(before="500000"),
+        "api: deep in the list": events(before=deep),
         "api: one event": f"/api/events/{event}",
         "api: dead deliveries": "/api/deliveries?state=dead",
         "api: pending deliveries": "/api/deliveries?state=pending&destination=crm",
@@ -123,12 +150,16 @@ def timed(url, times):
         began = time.perf_counter()
         get(url)
         took.append((time.perf_counter() - began) * 1000)
-    return f"{statistics.median(took):.1f} ms (p95 {sorted(took)[int(len(took) * 0.95)]:.1f})"
+    return statistics.median(took), sorted(took)[int(len(took) * 0.95)]
 
 
-async def fill(path, count, open_count):
-    """Fill the store through its own methods, as a gateway would, including the word index."""
-    store = await open_store(f"sqlite:///{path}")
+async def filled(url, count, open_count):
+    """Fill an empty store through its own methods, as a gateway would, including the word index."""
+    await migrate(url)
+    store = await open_store(url)
+    if (await store.events(EventQuery(limit=1))).rows:
+        await store.close()
+        return
     noise = random.Random(1)
     every = max(2, 2 * count // max(1, open_count))
     for start in range(0, count, BATCH):
@@ -195,7 +226,7 @@ def watching(options):
         port = int(sink.first_line)
         routes = folder / "routes.yaml"
         routes.write_text(ROUTES.format(secret=SECRET, port=port))
-        gateway, admin = stack.enter_context(started(routes, folder / "gateway.db"))
+        gateway, admin = stack.enter_context(started(routes, f"sqlite:///{folder}/gateway.db"))
         door = gateway.first_line.split()[1]
         sent = 0
         for turn in range(options.turns * 2 + 1):
@@ -244,8 +275,8 @@ def drain(response):
 
 
 @contextmanager
-def started(routes, store):
-    command = [sys.executable, "-m", "gateway", "serve", "-c", str(routes), "--store", f"sqlite:///{store}",
+def started(routes, url):
+    command = [sys.executable, "-m", "gateway", "serve", "-c", str(routes), "--store", url,
                "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", "--log-level", "error"]  # fmt: skip
     gateway = Process(command)
     try:
