@@ -37,9 +37,10 @@ LONGEST_LIFE_S: Final = 3600.0
 class LoginFailed(GatewayError):
     """A login did not come to a refresh token; says why and what to do."""
 
-
-class NoAnswer(LoginFailed):
-    """The server could not be reached, or has trouble of its own: it may answer the next time."""
+    def __init__(self, why: str, *, may_pass: bool = False) -> None:
+        super().__init__(why)
+        #: Whether the server was out of reach or in trouble, and may answer the next time.
+        self.may_pass = may_pass
 
 
 class OtherState(LoginFailed):
@@ -160,13 +161,15 @@ async def confirmed(
     """
     form = (("grant_type", exchange.DEVICE_CODE), ("device_code", device.code))
     interval_s, left_s = device.interval_s, device.lasts_s
-    lost: NoAnswer | None = None
+    lost: LoginFailed | None = None
     while left_s > 0:
         await sleep(interval_s)
         left_s -= interval_s
         try:
             return _refresh_token(await _granted(oauth, form, egress, door, (device.code,)))
-        except NoAnswer as error:
+        except LoginFailed as error:
+            if not error.may_pass:
+                raise
             lost = error
             interval_s = max(interval_s, min(interval_s * 2, LONGEST_INTERVAL_S))
         except Refused as refused:
@@ -182,15 +185,15 @@ async def confirmed(
 
 
 async def _granted(oauth: OAuth, form: Form, egress: Egress, door: Door, sent: tuple[str, ...]) -> Granted:
-    """The tokens in the answer. Raises Refused, NoAnswer or LoginFailed."""
+    """The tokens in the answer. Raises Refused or LoginFailed."""
     request = exchange.request(oauth, oauth.token_url, form)
     reply = None
     try:
         reply = await egress.send(request, timeout_s=REQUEST_S, door=door, most=exchange.LONGEST_ANSWER + 1)
         return exchange.granted(reply, oauth.host, now=time.time(), secrets=(*sent, oauth.client_secret))
     except (EgressError, TokenUnavailable) as error:
-        failure = NoAnswer if _may_pass(error, reply) else LoginFailed
-        raise failure(f"{oauth.host} issues no token: {error}; run the command again") from None
+        why = f"{oauth.host} issues no token: {error}; run the command again"
+        raise LoginFailed(why, may_pass=_may_pass(error, reply)) from None
 
 
 def _may_pass(error: Exception, reply: Reply | None) -> bool:
