@@ -198,7 +198,7 @@ def test_a_container_in_a_pod_has_every_right_taken_away(name):
 
 
 def test_replicas_are_replaced_one_after_the_other_and_the_schema_is_migrated_first():
-    assert DEPLOYMENT["spec"]["replicas"] == 2
+    assert DEPLOYMENT["spec"]["replicas"] == REPLICAS_COMPOSE["gateway"]["deploy"]["replicas"] == 2
     assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert BUDGET["spec"]["minAvailable"] == 1
     assert MIGRATION["args"] == REPLICAS_COMPOSE["migrate"]["command"] == ["migrate"]
