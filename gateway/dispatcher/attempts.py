@@ -101,7 +101,7 @@ class Attempts:
                 return looked, ""
             trip, payload = looked, looked.payload
         if self._gateway.monotonic() > self._latest(lease, asked_at) or not self._holds.may_send(name):
-            # The process, or its store, has stood still: another replica may be about to send it, or has.
+            # It has waited too long, or this replica has lost the slot: another one may be about to send it, or has.
             await self._holds.learn(lease.delivery, gates.NOTHING)
             return Outcome(lease, Release()), ""
         looked_up = trip.found if trip else NOTHING
