@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gateway import telemetry
 from gateway.errors import GatewayError, Place, Problem
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ def exposed_secrets(env_file: Path | None) -> Sequence[Problem]:
 
 
 def log_exposed_secrets(env_file: Path | None) -> None:
+    from gateway import telemetry
+
     for each in exposed_secrets(env_file):
         telemetry.log("config.warning", place=str(env_file), message=f"{each.message}: {each.hint}")
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_it_counts_asks_and_erases(gateway):
     listed = gateway.verb("activity").stdout
     assert "events with data.id=•••" in listed
     assert "1 event forgotten, 1 delivery discarded" in listed
-    assert "451" not in gateway.log_text()
+    # Ids and times are digits, too.
+    assert not re.search(r"(?<![0-9a-f.])451(?![0-9a-f])", gateway.log_text())
 
 
 @pytest.mark.parametrize(("typed", "code", "body_is"), [("n\n", 1, "kept"), ("y\n", 0, "forgotten")])
