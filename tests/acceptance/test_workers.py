@@ -184,7 +184,7 @@ def test_a_supervisor_that_is_killed_takes_everything_with_it(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(240 + 20 * KILLS)
-def test_workers_that_are_killed_under_load_lose_nothing_and_are_replaced(tmp_path):
+def test_workers_that_are_killed_under_load_lose_nothing_and_are_replaced(tmp_path, each_store):
     chance = random.Random(7)
     with Sink(answer(after_s=0.02)) as sink, Crew(tmp_path, routes(sink.url)) as crew:
         with Senders(crew, 6, pause_s=0.05) as senders:
@@ -199,7 +199,7 @@ def test_workers_that_are_killed_under_load_lose_nothing_and_are_replaced(tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_an_owner_that_is_killed_under_load_loses_nothing_and_all_start_again(tmp_path):
+def test_an_owner_that_is_killed_under_load_loses_nothing_and_all_start_again(tmp_path, each_store):
     with Sink(answer(after_s=0.02)) as sink, Crew(tmp_path, routes(sink.url)) as crew:
         with Senders(crew, 6, pause_s=0.05) as senders:
             for _ in range(2):
