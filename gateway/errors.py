@@ -127,6 +127,8 @@ class Problem(Struct, frozen=True):
     severity: Literal["error", "warning"] = "error"
     #: The source line without its newline; empty if there is none to show.
     line_text: str = ""
+    #: What is on that line where the problem is; its column is not known yet.
+    near: str = ""
 
 
 class ConfigError(GatewayError):

@@ -18,11 +18,12 @@ from gateway.destinations.markup import TAGS
 from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import direct, weave
 from gateway.render.filters import PRICES, TESTS
-from gateway.render.foreign import advice, left_open
+from gateway.render.foreign import advice
 from gateway.render.grammar import Refused, check_markup, check_tags, did_you_mean
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
+from gateway.render.tags import mistake_in
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"
@@ -50,14 +51,20 @@ class Source(Struct, frozen=True):
         """The place of a line. The column is known only on the first line of an inline text."""
         return replace(line_of(self.place, line), column=self.place.column if line == 1 else 0)
 
-    def refused(self, line: int, message: str, hint: str = "", value: int = 0) -> TemplateRefused:
-        """The error for that line; ``value``: at the first, second ... value on it."""
+    def refused(
+        self, line: int, message: str, hint: str = "", *, value: int = 0, column: int | None = None
+    ) -> TemplateRefused:
+        """The error for that line; ``value``: at the first, second ... value on it; ``column``: counted from 0."""
         lines = self.text.splitlines()
-        shown = lines[line - 1] if self.name and 0 < line <= len(lines) else ""
+        whole = lines[line - 1] if 0 < line <= len(lines) else ""
+        shown = whole if self.name else ""
         place = self.at(line)
         if value and shown.count("{{") >= value:
-            place = replace(place, column=len("{{".join(shown.split("{{")[:value])) + 1)
-        return TemplateRefused(Problem(place, message, hint, line_text=shown))
+            column = len("{{".join(shown.split("{{")[:value]))
+        if column is not None and shown:
+            place = replace(place, column=column + 1)
+        near = "" if shown or column is None else whole[column:]
+        return TemplateRefused(Problem(place, message, hint, line_text=shown, near=near))
 
 
 #: An expression that a hint shows as a template has it.
@@ -262,13 +269,11 @@ class Compiler:
             foreign = advice(source.text, refused.line, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused(*foreign) from None
-            raise source.refused(refused.line, refused.message, refused.hint, refused.value) from None
+            raise source.refused(refused.line, refused.message, refused.hint, value=refused.value) from None
         except TemplateSyntaxError as error:
-            opened = left_open(source.text)
-            if opened is not None and opened[0] <= error.lineno:
-                line, quote = opened
-                message = f"the text that begins with {quote} is never closed"
-                raise source.refused(line, message, f"add a {quote} at its end") from None
+            opened = mistake_in(source.text, is_bare=start == "truth")
+            if opened is not None and opened.line <= error.lineno:
+                raise source.refused(opened.line, opened.message, opened.hint, column=opened.column) from None
             foreign = advice(source.text, error.lineno, is_bare=start == "truth")
             words = foreign or (error.lineno, *_in_plain_words(error.message or "syntax error", start))
             raise source.refused(*words) from None
@@ -291,6 +296,12 @@ class Compiler:
         return include
 
 
+#: The tags that a template can have.
+_TAGS: Final = (
+    *("if", "elif", "else", "endif", "for", "endfor", "set", "endset", "macro", "endmacro", "with", "endwith"),
+    *("include", "import", "from", "raw", "endraw"),
+)
+
 #: Jinja's syntax errors: its message, what it means, and what to write instead.
 _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"expected an expression, got 'end of print statement'", "there is nothing between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),
@@ -301,15 +312,15 @@ _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"expected token 'name', got '\|'", "a | must be followed by a filter", "for either of two conditions, write or"),
     (r"unexpected char '!'.*", "! is not an operator", "write not"),
     (r"unexpected char [\"'](['\"])[\"'].*", "the text that begins with {0} is never closed", "add a {0} at its end"),
+    (r"unexpected char '([‘’‚‛“”„‟«»])'.*", "{0} is not a quote that templates know", 'write " or \''),
     (r"unexpected char '(.)'.*", "{0} is not allowed here", ""),
     (r"unexpected 'end of (?:print statement|statement block)'", "a value is missing at the end", "name a field, or write a value"),
     (r"unexpected '(?:\}|%\}|end of print statement)', expected '(.)'", "a {0} is missing", "add it"),
     (r"unexpected '\)'", "this ) has no matching (", "remove it"),
     (r"unexpected '\]'", "this ] has no matching [", "remove it"),
-    (r"unexpected '\}'", "one }} ends nothing: {{{{ is ended by two", "write }}}}"),
-    (r"unexpected end of template, expected 'end of print statement'", "a {{{{ is never closed", "add }}}}"),
+    (r"unexpected '\}'", "this }} has no matching {{", "remove it"),
     (r"unexpected end of template\. .*needs to be closed is '(\w+)'", "{{% {0} %}} is never closed", "add {{% end{0} %}}"),
-    (r"encountered unknown tag '(end\w+|else|elif)'.*", "{{% {0} %}} has no matching tag", "remove it"),
+    (rf"encountered unknown tag '({'|'.join(_TAGS)})'.*", "{{% {0} %}} has no matching tag", "remove it"),
     (r"encountered unknown tag '(\w+)'.*", "unknown tag {{% {0} %}}", ""),
     (r"expected token 'end of print statement', got '(.*)'", 'unexpected "{0}" after the end of the expression', "remove it, or write an operator before it"),
 )  # fmt: skip
@@ -322,6 +333,7 @@ def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
         return "the expression is empty", 'write a condition: attrs.type == "lead"; or remove the key'
     for pattern, words, remedy in _SAID:
         if found := re.fullmatch(pattern, sentence, re.DOTALL):
+            remedy = did_you_mean(found[1], _TAGS) if "unknown tag" in words else remedy
             return words.format(*found.groups()), remedy.format(*found.groups())
     return sentence.replace("end of print statement", "}}").replace("end of statement block", "%}"), ""
 

@@ -65,6 +65,7 @@ _WRITTEN: Final = [
         ("JavaScript", r"([\w.]+)\.toFixed\((\d+)\)", "{{{{ {0} | number({1}) }}}}"),
         ("JavaScript", r"JSON\.stringify\(([\w.]+)\)", "{{{{ {0} | tojson }}}}"),
         # JSONPath
+        ("JSONPath", rf"\$\.({_PATH})", "{{{{ payload.{0} }}}}"),
         ("JSONPath", r"([\w.]+)\[\*\]\.(\w+)", '{{{{ {0} | map("{1}") | join(", ") }}}}'),
         # Twig
         ("Twig", r"%elseif (.+)", "{{% elif {0} %}}"),
@@ -95,22 +96,6 @@ _WRITTEN: Final = [
 ]  # fmt: skip
 
 
-#: A tag up to its end on one line, and what it is made of.
-_ONE_LINE: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
-_TEXTS: Final = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'""")
-
-
-def left_open(text: str) -> tuple[int, str] | None:
-    """The line and the quote of the first text in a tag that is not closed in it; None if each is."""
-    for line, content in enumerate(text.split("\n"), start=1):
-        for tag in _ONE_LINE.finditer(content):
-            # Ends of tags inside a text are rare, and only a template that is refused is looked at.
-            rest = re.search(r"[\"']", _TEXTS.sub("", tag[0]))
-            if rest is not None:
-                return line, rest[0]
-    return None
-
-
 _BRACED: Final = re.compile(r"write \{\{ (.*?) \}\}", re.DOTALL)
 _NOTHING: Final = "remove it: every value is escaped for its place"
 #: What to write instead of filters and tests that other templates have, of Jinja or not.
@@ -124,6 +109,13 @@ INSTEAD_OF: Final[Mapping[str, str]] = {
     "attr": 'write payload["name"]',
     "split": 'write value.split(",")',
 }
+#: What to write instead of names that other languages have.
+INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("null", "nil"), "write none"),
+    **dict.fromkeys(("now", "today"), "write event.received_at"),
+}
+#: Functions of other languages that are filters here.
+FUNCTIONS_ELSEWHERE: Final[Mapping[str, str]] = {"len": "length", "size": "length", "str": "string", "json": "tojson"}
 INSTEAD_OF_TESTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("empty", "blank"), "write not before the value"),
     **dict.fromkeys(("null", "nil"), "write is none"),

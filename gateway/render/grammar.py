@@ -9,7 +9,7 @@ from jinja2.meta import find_undeclared_variables
 from gateway.event import tracks
 from gateway.event.naming import EVENT_FIELDS
 from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
-from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
+from gateway.render.foreign import FUNCTIONS_ELSEWHERE, INSTEAD_OF, INSTEAD_OF_NAMES, INSTEAD_OF_TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.values import Trouble
 from gateway.wording import suggest, suggest_or_list
@@ -202,10 +202,11 @@ def _check_names(tree: nodes.Template, undeclared: Collection[str], roots: Colle
 
 
 def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
-    if name in ("null", "nil"):
-        return "write none"
+    if instead := INSTEAD_OF_NAMES.get(name):
+        return instead
     if is_called:
-        return did_you_mean(name, FUNCTIONS)
+        filter_ = FUNCTIONS_ELSEWHERE.get(name, name)
+        return f"write | {filter_} after the value" if filter_ in FILTERS else did_you_mean(name, FUNCTIONS)
     if "events" in roots:
         return f"a digest has events, count, by, first and last: first.{name}, or {{% for each in events %}}"
     if name in tracks.ROOTS:

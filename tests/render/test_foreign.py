@@ -56,6 +56,7 @@ CASES = [
     ("{% if attrs.a %}x{% else if attrs.b %}y{% endif %}", "JavaScript", "{% elif attrs.b %}"),
     ("{{ attrs.items.map(x => x.sku) }}", "JavaScript", '{{ attrs.items | map("sku") | join(", ") }}'),
     ("{{ attrs.items[*].sku }}", "JSONPath", '{{ attrs.items | map("sku") | join(", ") }}'),
+    ("{{ $.order.id }}", "JSONPath", "{{ payload.order.id }}"),
     ("{% if attrs.a %}x{% elseif attrs.b %}y{% endif %}", "Twig", "{% elif attrs.b %}"),
     ("{{ attrs.a.toFixed(2) }}", "JavaScript", "{{ attrs.a | number(2) }}"),
 ]

@@ -92,13 +92,20 @@ class Report(Struct):
         is_yaml = self.of_place(problem.place).is_yaml
         line = addresses.starred(self.line(problem.place) or problem.line_text, self.public, is_yaml=is_yaml)
         message, hint, line = map(_without_logins, (problem.message, problem.hint, line))
-        return Problem(problem.place, self.masked(message), self.masked(hint), problem.severity, line)
+        place = _nearer(problem.place, line, problem.near)
+        return Problem(place, self.masked(message), self.masked(hint), problem.severity, line)
 
     def _order(self, problem: Problem) -> tuple[bool, bool, bool, str, int, int]:
         place = problem.place
         is_own = place.file == self.file
         is_template = not is_own and place.file not in self.included
         return (place.line == 0, is_template, not is_own, place.file, place.line, place.column)
+
+
+def _nearer(place: Place, line: str, near: str) -> Place:
+    """The column of a text on a line, which is not before the place; the place itself if it is not there as it is."""
+    at = line.find(near, max(place.column - 1, 0)) if near else -1
+    return Place(place.file, place.line, at + 1) if at >= 0 else place
 
 
 def format_problem(problem: Problem) -> str:

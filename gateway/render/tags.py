@@ -1,0 +1,97 @@
+"""Where a tag of a refused template, or a text in one, is opened and never closed, or closed by the mark of another tag."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+
+class Mistake(Struct, frozen=True):
+    """What is wrong at a line, counted from 1, and at a character of it, counted from 0; and what to write."""
+
+    line: int
+    column: int
+    message: str
+    hint: str
+
+
+#: A tag up to its end on one line, and what it is made of.
+_ONE_LINE: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
+_TEXTS: Final = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'""")
+_OPENER: Final = re.compile(r"\{[{%#]")
+_RAW: Final = re.compile(r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}", re.DOTALL)
+#: How each tag is opened and closed.
+_ENDS: Final[Mapping[str, str]] = {"{{": "}}", "{%": "%}", "{#": "#}"}
+#: What the inside of a tag is made of, as far as it matters for its end.
+_INSIDE: Final = re.compile(rf"{_TEXTS.pattern}|\{{\{{|\{{%|\{{#|\}}\}}|%\}}|[{{}}]", re.DOTALL)
+
+
+def mistake_in(text: str, *, is_bare: bool = False) -> Mistake | None:
+    """The first text or tag that is not closed as it was opened; None if each is.
+
+    ``is_bare``: the text is one expression, whose author writes no tags.
+    """
+    text = _RAW.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    return _text_left_open(text) or (None if is_bare else _tag_left_open(text))
+
+
+def _text_left_open(text: str) -> Mistake | None:
+    for tag in _ONE_LINE.finditer(text):
+        # Ends of tags inside a text are rare, and only a template that is refused is looked at.
+        without = _TEXTS.sub(lambda found: " " * len(found[0]), tag[0])
+        quote = re.search(r"[\"']", without)
+        if quote is not None:
+            message = f"the text that begins with {quote[0]} is never closed"
+            return _mistake(text, tag.start() + quote.start(), message, f"add a {quote[0]} at its end")
+    return None
+
+
+def _tag_left_open(text: str) -> Mistake | None:
+    at = 0
+    while opened := _OPENER.search(text, at):
+        start, at = opened.span()
+        end = text.find("#}", at) if opened[0] == "{#" else _end(text, at, opened[0])
+        if isinstance(end, re.Match):
+            return _otherwise(text, start, end)
+        if end < 0:
+            wanted = _ENDS[opened[0]]
+            return _mistake(text, start, f"the {opened[0]} that opens here is never closed", f"add {wanted}")
+        at = end + 2
+    return None
+
+
+def _end(text: str, at: int, opener: str) -> int | re.Match[str]:
+    """Where a tag ends; -1 if it does not; or what ends it instead."""
+    depth = 0
+    for part in _INSIDE.finditer(text, at):
+        if part[0] == _ENDS[opener] and not (depth and opener == "{{"):
+            return part.start()
+        match part[0]:
+            case "{{" | "{%" | "{#" if not depth:
+                return -1
+            case "{" | "{{":
+                depth += len(part[0])
+            case "}" | "}}" if depth:
+                rest = len(part[0]) - depth
+                if rest > 0:
+                    # Its first brace ends a map, and the tag goes on with the other.
+                    return _end(text, part.end() - 1, opener)
+                depth -= len(part[0])
+            case "}" | "}}" | "%}":
+                return part
+    return -1
+
+
+def _otherwise(text: str, start: int, end: re.Match[str]) -> Mistake:
+    opener = text[start : start + 2]
+    wanted, found = _ENDS[opener], end[0]
+    ended = "one }" if found == "}" else found
+    inside = text[start + 2 : end.start()].strip()
+    right = f"write {opener} {inside} {wanted}" if "\n" not in inside else f"write {wanted}"
+    return _mistake(text, start, f"the {opener} that opens here is ended by {ended}", right)
+
+
+def _mistake(text: str, at: int, message: str, hint: str) -> Mistake:
+    line = text.count("\n", 0, at)
+    return Mistake(line + 1, at - (text.rfind("\n", 0, at) + 1), message, hint)
