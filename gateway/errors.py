@@ -43,8 +43,8 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── StoreCorrupt           refused at start, never repaired silently
     │   ├── StoreOutdated          of an older release: to be migrated first
     │   └── StoreTooNew            written by a newer release
-    ├── BadRequest                 an operator's request that makes no sense: 400
-    ├── QueryRefused               a query that makes no sense to the store: 400
+    ├── BadRequest                 exit 2: an operator's request that makes no sense: 400
+    ├── QueryRefused               exit 2: a query that makes no sense to the store: 400
     ├── UnknownName                no such event, delivery, activity or destination: 404
     ├── Conflict                   an operator's request that what was done before rules out: 409
     │   ├── BodyGone               a replay whose body was removed by retention or redaction, or forgotten
@@ -63,6 +63,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── UnknownSample              (routing) the source has no such sample
     ├── NoEvent                    (routing) a test's event cannot be built as written
     ├── ApiRefused                 (cli) the running gateway refused
+    │   └── ApiMisused             (cli) exit 2: it cannot make sense of what was asked
     ├── Unreachable                (cli) exit 3: no answer at the address given
     │   └── NobodyListens          (cli) exit 3: no gateway there
     ├── NotConfirmed               (cli) exit 2: a confirmation is needed and there is no terminal
@@ -350,6 +351,8 @@ class FileFailed(EgressError):
 class BadRequest(GatewayError):
     """An operator asks for something that makes no sense; says which part, and what to write instead."""
 
+    exit_code = 2
+
 
 class UnknownName(GatewayError):
     """There is no such event, delivery, activity or destination."""
@@ -357,6 +360,8 @@ class UnknownName(GatewayError):
 
 class QueryRefused(GatewayError):
     """A query that makes no sense to the store; says which part."""
+
+    exit_code = 2
 
 
 class Conflict(GatewayError):

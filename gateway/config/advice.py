@@ -10,7 +10,7 @@ from gateway import presets
 from gateway.config.entries import EntryCompiler
 from gateway.config.headers import fields_read, half_opened, headers_read
 from gateway.config.lookups import certain
-from gateway.config.mismatches import Values, mismatched, misspelt, nearest, typo
+from gateway.config.mismatches import Values, better, mismatched, nearest, typo
 from gateway.config.reach import asks_existence, could_take, end_of_all, needs_value
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
@@ -28,6 +28,7 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
 from gateway.routing.gathering import Digest
 from gateway.routing.replies import Reply
+from gateway.wording import suggest
 
 #: Roots of what samples do not show.
 _UNSAMPLED: Final = ("headers", "query", "vars", *tracks.ROOTS)
@@ -54,7 +55,7 @@ Compiled = tuple[EntryKeys, Sequence[Entry]]
 
 
 #: A template's words about a field that an event lacks.
-_LACKING: Final = re.compile(r"the event has no field ([A-Za-z_][\w.]*): ")
+_LACKING: Final = re.compile(r"the event has no field ([A-Za-z_](?:[\w.]|\[(?:\d+|'[^']*'|\"[^\"]*\")\])*): ")
 
 
 class Adviser:
@@ -213,8 +214,10 @@ class Adviser:
         reported = ((problem.place.file, problem.place.line) for problem in self._reading.report.problems)
         if (place.file, place.line) not in reported:
             message = f'"{keys.called}" matches no sample event of its sources'
-            known = ", ".join(sorted(self._known.types(self._compiler.sources(keys))))
-            self._reading.warning(place, message, f"known: {known}; an event of tests counts as a sample")
+            known = sorted(self._known.types(self._compiler.sources(keys)))
+            meant = next(filter(None, (suggest(each.text, known) for each in keys.match or ())), "")
+            hint = meant or (f"known: {', '.join(known)}" if known else "there are none")
+            self._reading.warning(place, message, f"{hint}; an event of tests counts as a sample")
 
     def _constant(self, where: Where, place: Place, called: str) -> None:
         if not where:
@@ -291,8 +294,9 @@ class Adviser:
         """Warn of a tag that is not one, and of a misspelt field that a default or a condition keeps from failing."""
         read = keys, self._written.destinations, self._reading.disk.templates
         for written, place in half_opened(*read):
-            message, hint = f"{{ {written.strip()} }}}} has one {{ too few", f"write {{{{ {written.strip()} }}}}"
-            self._reading.warning(place, message, hint)
+            inside = written.strip("{} ")
+            message = f"{{ {inside} }}}} has one {{ too few" if written.endswith("}}") else f"{written} is only a text"
+            self._reading.warning(place, message, f"write {{{{ {inside} }}}}")
         said = {(each.place.file, each.place.line) for each in self._reading.report.problems}
         facts = [each.facts for each in samples]
         for path, place in fields_read(*read):
@@ -330,8 +334,8 @@ class Adviser:
     def _report_failed(self, failed: Mapping[tuple[Place, str], Sequence[str]], samples: Sequence[Sample]) -> None:
         for (place, said), types in failed.items():
             lacking = _LACKING.match(said)
-            spelled = lacking and misspelt(lacking[1], [each.facts for each in samples])
-            words = f"the event has no field {lacking[1]}: {spelled}" if lacking and spelled else said
+            right = better(lacking[1], [each.facts for each in samples]) if lacking else ""
+            words = f"the event has no field {lacking[1]}: {right}" if lacking and right else said
             each = list(dict.fromkeys(types))
             noun = "sample" if len(each) == 1 else "samples"
             self._reading.warning(place, f"with the {noun} {_listed(each)}: {words}")

@@ -71,16 +71,15 @@ class TestCompiler:
         ):
             return presets.OWN
         if keys.source is None:
-            if len(known) != 1 and "source" not in self._reading.unread:
+            if len(known) != 1 and not self._reading.has_unread("source"):
                 self._reading.error(
                     keys.place,
                     "this test does not say which source its event comes from",
                     f"add source: {next(iter(known), '...')}",
                 )
             return next(iter(known), "")
-        if keys.source.text not in known and "source" not in self._reading.unread:
-            hint = suggest_or_list(keys.source.shown, known)
-            self._reading.error(keys.source.node, f'unknown source "{keys.source.shown}"', hint)
+        if keys.source.text not in known:
+            self._reading.refuse_unknown("source", keys.source.node, keys.source.shown, known)
         return keys.source.text
 
     def _check_event(self, keys: TestKeys, source: str) -> None:
@@ -196,9 +195,9 @@ class TestCompiler:
     def _check(self, expected: Expected) -> Check | None:
         route, arrow, name = expected.name.text.rpartition(">")
         destination = name.strip()
-        self._refuse_unknown(expected.name, destination, self._destinations, "destination")
+        self._reading.refuse_unknown("destination", expected.name, destination, self._destinations)
         if arrow:
-            self._refuse_unknown(expected.name, route.strip(), self._routes, "route")
+            self._reading.refuse_unknown("route", expected.name, route.strip(), self._routes)
         base = Check(place=expected.name.place, destination=destination, route=route.strip() or None)
         match expected.check:
             case CheckKeys() as keys:
@@ -209,10 +208,6 @@ class TestCompiler:
                 hint = "write verbatim, or a map: {contains: [John]}"
                 self._reading.error(node, f'"{text}" says nothing about a delivery', hint)
         return base
-
-    def _refuse_unknown(self, node: Scalar, name: str, known: Collection[str], noun: str) -> None:
-        if name not in known and noun not in self._reading.unread:
-            self._reading.error(node, f'unknown {noun} "{name}"', suggest_or_list(name, known))
 
 
 def _of_event(keys: EventKeys, name: str, source: str, now: float | None) -> Test:

@@ -10,7 +10,6 @@ from gateway.config.schema.reading import Reading, Words
 from gateway.errors import Place
 from gateway.event.conditions import Change, Combined, Condition, combined, constant
 from gateway.event.paths import Path
-from gateway.wording import suggest_or_list
 
 #: Lines of one entry with every name replaced by its lines: names inside names grow fast.
 MAX_LINES: Final = 10_000
@@ -128,11 +127,8 @@ class ConditionCompiler:
             message = f"with its named conditions written out, this has more than {MAX_LINES:,} lines"
             self._reading.error(name.node, message, "use fewer conditions inside conditions")
             return nothing
-        if name.text not in self._named and "condition" in self._reading.unread:
-            return nothing
         if name.text not in self._named:
-            hint = suggest_or_list(name.shown, self._named)
-            self._reading.error(name.node, f'unknown condition "{name.shown}"', hint)
+            self._reading.refuse_unknown("condition", name.node, name.shown, self._named)
             return nothing
         if name.text in around:
             self._refuse_cycle(name, around[around.index(name.text) :])

@@ -35,7 +35,6 @@ from gateway.routing.entries import Entry, Message, Once
 from gateway.routing.gathering import DIGEST_ROOTS
 from gateway.routing.hours import Hours
 from gateway.routing.timing import Timing, overlap
-from gateway.wording import suggest_or_list
 
 #: Deliveries of one event: a route and a destination each. The stores have room for some more, which are made later.
 MOST_DELIVERIES: Final = 4_000
@@ -289,8 +288,8 @@ class EntryCompiler:
         if keys.source is None:
             return tuple(name for name in known if name != presets.OWN)
         for name in keys.source:
-            if name.text not in known and "source" not in self._reading.unread:
-                self._reading.error(name.node, f'unknown source "{name.shown}"', suggest_or_list(name.shown, known))
+            if name.text not in known:
+                self._reading.refuse_unknown("source", name.node, name.shown, known)
         return tuple(name.text for name in keys.source if name.text in known)
 
     def _patterns(self, keys: EntryKeys, sources: Sequence[str]) -> tuple[str, ...] | None:

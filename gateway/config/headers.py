@@ -8,6 +8,7 @@ from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import ChoiceKeys, EntryKeys, FetchKeys, MessageKeys
 from gateway.config.text.disk import TEMPLATES
 from gateway.errors import Place
+from gateway.event.paths import ROOTS
 from gateway.render import TemplateText, Tree
 from gateway.render.compiler import line_of
 from gateway.render.reads import Reads, reads_of
@@ -55,9 +56,9 @@ def _paths(text: TemplateText) -> Iterator[tuple[str, Place]]:
 def half_opened(
     keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
 ) -> Iterator[tuple[str, Place]]:
-    """Each ``{ attrs.firstname }}``, which is printed as it is written: its expression, and its line."""
+    """Each ``{ attrs.firstname }}`` and ``{attrs.firstname}``, which are printed as they are written, and its line."""
     for text in _with_files(keys, destinations, files):
-        yield from ((found[1], _place(text, found.start())) for found in _HALF_OPENED.finditer(text.text))
+        yield from ((found[0], _place(text, found.start())) for found in _HALF_OPENED.finditer(text.text))
 
 
 def _with_files(
@@ -73,7 +74,10 @@ def _place(text: TemplateText, at: int) -> Place:
 
 
 _TAG: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_HALF_OPENED: Final = re.compile(r"(?<!\{)\{\s*([A-Za-z_]\w*\.[\w.]+\s*(?:\|[^{}\n]*)?)\}\}(?!\})")
+_HALF_OPENED: Final = re.compile(
+    r"(?<!\{)\{\s*[A-Za-z_]\w*\.[\w.]+\s*(?:\|[^{}\n]*)?\}\}(?!\})"
+    rf"|(?<![{{$%#])\{{\s*(?:{'|'.join(sorted({*ROOTS, 'attrs'}))})\.[\w.]+\s*\}}(?!\}})"
+)
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 #: A path that is not the end of another one, without the method that is called on it.
 _PATH: Final = re.compile(r"(?<![\w.\])])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?![\w(\[])")

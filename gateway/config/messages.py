@@ -20,7 +20,6 @@ from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_lite
 from gateway.render.compiler import JSON_ENDING
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Choice, Message
-from gateway.wording import suggest_or_list
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,9 +106,8 @@ class MessageCompiler:
     def known(self, name: Words) -> Destination | None:
         """The destination of that name; None after it was reported that there is none."""
         found = self._destinations.get(name.text)
-        if found is None and "destination" not in self._reading.unread:
-            hint = suggest_or_list(name.shown, self._destinations)
-            self._reading.error(name.node, f'unknown destination "{name.shown}"', hint)
+        if found is None:
+            self._reading.refuse_unknown("destination", name.node, name.shown, self._destinations)
         return found
 
     def _to(self, keys: MessageKeys) -> Sequence[Destination]:

@@ -1,16 +1,20 @@
 """Conditions that the samples of a source never meet: a value of another type, a field that is elsewhere."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
 from gateway.event.conditions import Change, Check, Clause, Condition
 from gateway.event.operators import OPERATORS, ORDERED
-from gateway.event.paths import EACH, MISSING, Facts, Path, as_written, elements, parse_path
+from gateway.event.paths import EACH, MISSING, Each, Facts, Path, as_written, elements, parse_path
 from gateway.event.values import as_json, as_number, number
 
 #: Characters of the shortest name that is taken for a misspelt one.
 _SHORTEST: Final = 4
+
+#: Names for the size of a value, which other languages have as a field of it.
+_MEASURES: Final = frozenset({"length", "size", "count"})
 
 #: The values of a field in each sample, with the sample's type.
 Values = Sequence[tuple[str, object]]
@@ -76,6 +80,8 @@ def nearest(field: str, samples: Sequence[Facts]) -> str:
     above, dot, word = field.rpartition(".")
     if dot and word in OPERATORS:
         return f"write {above}: {{{word}: ...}}, or name a field that exists"
+    if sized := measured(field, samples):
+        return f"write if: ({sized} | length) > 2"
     path = parse_path(field)
     for facts in samples:
         through = _through_lists(facts, path)
@@ -85,34 +91,70 @@ def nearest(field: str, samples: Sequence[Facts]) -> str:
 
 
 def misspelt(field: str, samples: Sequence[Facts]) -> str:
-    """A field whose name is close to the last one in a path, which no sample has; empty if there is none."""
-    *above, name = path = parse_path(field)
-    if any(value is not MISSING for facts in samples for value in elements(facts, path)):
-        return ""
+    """The field that was meant by a path which no sample has, for one name of it that is misspelt; empty if there is none."""
+
+    def close_to(name: str, names: Sequence[str]) -> str:
+        return next(iter(get_close_matches(name, names, n=1, cutoff=0.75)), "")
+
+    meant = _meant(parse_path(field), samples, close_to)
+    return f'did you mean "{_written(meant)}"?' if meant else ""
+
+
+def better(field: str, samples: Sequence[Facts]) -> str:
+    """What a template should read instead of a field that no sample has; empty if nothing is like it."""
+    sized = measured(field, samples)
+    return f"write {sized} | length" if sized else misspelt(field, samples)
+
+
+def measured(field: str, samples: Sequence[Facts]) -> str:
+    """The value of which ``attrs.items.length`` wants to know the size; empty if it is not about one, or the field exists."""
+    above, _, name = field.rpartition(".")
+    is_size = name in _MEASURES and above and not any(_has(facts, parse_path(field)) for facts in samples)
+    return above if is_size else ""
+
+
+def _meant(path: Path, samples: Sequence[Facts], close_to: Callable[[str, Sequence[str]], str]) -> Path:
+    """The path with the first name that a sample lacks put right; empty if any has it, or none has one like it."""
+    if any(_has(facts, path) for facts in samples):
+        return ()
     for facts in samples:
-        for place in elements(facts, tuple(above)) if above else ():
+        at = next((end for end in range(1, len(path)) if not _has(facts, path[: end + 1])), 0)
+        for place in elements(facts, path[:at]) if at else ():
             names = [each for each in place if isinstance(each, str)] if isinstance(place, Mapping) else []
-            close = get_close_matches(str(name), names, n=1, cutoff=0.75)
-            if close:
-                return f'did you mean "{as_written((*above, close[0]))}"?'
-    return ""
+            if right := close_to(str(path[at]), names):
+                meant = (*path[:at], right, *path[at + 1 :])
+                return meant if _has(facts, meant) else meant[: at + 1]
+    return ()
+
+
+def _written(path: Path) -> str:
+    """A path as conditions and templates both read it: there, ``a.b-c`` is a subtraction and ``a.0`` an element."""
+    return "".join(map(_step, path)).removeprefix(".")
+
+
+def _step(segment: str | Each) -> str:
+    if isinstance(segment, Each):
+        return "[*]"
+    if segment.isdecimal():
+        return f"[{segment}]"
+    return f".{segment}" if re.fullmatch(r"\w+", segment) else f"['{segment}']"
+
+
+def _has(facts: Facts, path: Path) -> bool:
+    return any(value is not MISSING for value in elements(facts, path))
 
 
 def typo(field: str, samples: Sequence[Facts]) -> str:
-    """The path that was meant if the last name of one has two letters swapped, or one too many, too few or wrong inside.
+    """The path that was meant if a name of one has two letters swapped, or one too many, too few or wrong inside.
 
     Empty if a sample has the path, or none has one like it. A name that only ends differently (``phone2``,
     ``updated_at``) is one of its own.
     """
-    *above, name = path = parse_path(field)
-    if not above or any(value is not MISSING for facts in samples for value in elements(facts, path)):
-        return ""
-    for facts in samples:
-        for place in elements(facts, tuple(above)):
-            for each in place if isinstance(place, Mapping) else ():
-                if isinstance(each, str) and _is_typo(str(name), each):
-                    return as_written((*above, each))
-    return ""
+
+    def close_to(name: str, names: Sequence[str]) -> str:
+        return next((each for each in names if _is_typo(name, each)), "")
+
+    return _written(_meant(parse_path(field), samples, close_to))
 
 
 def _is_typo(written: str, meant: str) -> bool:

@@ -333,8 +333,8 @@ def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
         return "the expression is empty", 'write a condition: attrs.type == "lead"; or remove the key'
     for pattern, words, remedy in _SAID:
         if found := re.fullmatch(pattern, sentence, re.DOTALL):
-            remedy = did_you_mean(found[1], _TAGS) if "unknown tag" in words else remedy
-            return words.format(*found.groups()), remedy.format(*found.groups())
+            hint = did_you_mean(found[1], _TAGS) if "unknown tag" in words else remedy.format(*found.groups())
+            return words.format(*found.groups()), hint
     return sentence.replace("end of print statement", "}}").replace("end of statement block", "%}"), ""
 
 

@@ -107,6 +107,9 @@ class Is:
     text: str
 
 
+#: Several conditions in one text.
+_COMBINED_TEXT: Final = re.compile(r"\s(?:and|or|AND|OR|&&|\|\|)\s")
+
 #: A map of conditions: all its lines must hold.
 Where = tuple[Field | Nested | Is, ...]
 
@@ -119,6 +122,8 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
             compared = foreign.compared_key(node.text)
             right = f"{{{compared[1]}}}" if compared and compared[1] else "{attrs.type: customer}"
             hint = f"write where: {right}; an expression goes under if"
+            if _COMBINED_TEXT.search(node.text):
+                hint = f"write if: {foreign.as_expression(node.text)}"
             reading.error(node, f"{label} must be a map", hint)
         else:
             values.expect_map(reading, node, label, "attrs.type: customer")

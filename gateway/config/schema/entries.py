@@ -262,6 +262,12 @@ def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
 
 
 def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
+    if not isinstance(node, Map):
+        if not isinstance(node, Broken):
+            reading.error(
+                node, f'an entry of "{section}" must be a map', "write - name: ..., and its other keys below it"
+            )
+        return None
     called = _called(node, section)
     found = read_section(reading, node, EntryKeys, f'route "{called}"')
     if found is None:

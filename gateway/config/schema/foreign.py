@@ -182,6 +182,13 @@ def compared_key(key: str) -> tuple[str, str] | None:
     return found[1], comparison(found[1], found[2], _scalar(place, value))
 
 
+def as_expression(text: str) -> str:
+    """Conditions in one text as they are written under ``if``: ``a.b === 1 && c.d`` is ``a.b == 1 and c.d``."""
+    text = re.sub(r"\s(?:&&|AND)\s", " and ", text)
+    text = re.sub(r"\s(?:\|\||OR)\s", " or ", text)
+    return re.sub(r"(?<=\s)([=!])==(?=\s)", r"\1=", text)
+
+
 def line(field: str, node: Node) -> str:
     """The line about a field that says here what ``node`` says elsewhere; empty if it is not known."""
     if not isinstance(node, Map):

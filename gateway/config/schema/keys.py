@@ -134,6 +134,12 @@ def _expect_names(reading: Reading, node: Node, label: str) -> None:
         hint = f"write the name in front, without - and name: {names[0]}: {{...}}"
         reading.error(node, f"{label} must be a map of names, not a list", hint)
         return
+    match node:
+        case Items(nodes=(Map(pairs=(Pair(key=Scalar(text=name)), *_)), *_)):
+            reading.error(
+                node, f"{label} must be a map of names, not a list", f"write {name}: without - in front of it"
+            )
+            return
     values.expect_map(reading, node, label, "name:")
 
 
@@ -176,8 +182,14 @@ def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label
     if elsewhere:
         reading.error(key, f'"{key.text}" belongs to {elsewhere}, not to {section.noun}', "move it there")
         return
+    known = keys_of(section)
+    name, colon, _ = key.text.partition(":")
+    if colon and name in known:
+        # What follows could be a secret.
+        reading.error(key, f'"{name}:" has no space after its colon', f"write {name}: ...")
+        return
     where = f" in {label}" if label else ""
-    reading.error(key, f'unknown key "{key.text}"{where}', suggest_or_list(key.text, keys_of(section)))
+    reading.error(key, f'unknown key "{key.text}"{where}', suggest_or_list(key.text, known))
 
 
 def nested(section: type[S]) -> Parser[S]:
@@ -214,6 +226,8 @@ def map_by_name(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
             value = parse(reading, pair.value, f'{noun} "{pair.key.text}"')
             if value is not None:
                 found[pair.key.text] = value
+            else:
+                reading.unread.add((noun, pair.key.text))
         return found
 
     return parse_all

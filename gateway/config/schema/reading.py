@@ -1,7 +1,7 @@
 """The state of reading one file, and the type of the parsers that read its values."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -11,6 +11,7 @@ from gateway.config.text.reader import Node, Scalar
 from gateway.config.text.references import ReferenceRefused, References, Resolved
 from gateway.config.text.report import Report
 from gateway.errors import Place, Problem
+from gateway.wording import suggest_or_list
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Callable[..., object])
@@ -45,8 +46,8 @@ class Reading:
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.
     secrets: set[str] = field(default_factory=set)
-    #: Nouns whose section could not be read, so that no name of one is unknown: "destination".
-    unread: set[str] = field(default_factory=set)
+    #: What could not be read, so that no name of it is unknown: whole sections, "destination", and single entries.
+    unread: set[str | tuple[str, str]] = field(default_factory=set)
     #: The patterns under ``include``.
     includes: list[str] = field(default_factory=list)
     #: Whether what is read now is about `tests`.
@@ -72,6 +73,18 @@ class Reading:
     def warning(self, where: Node | Place, message: str, hint: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
         self.report.warning(place, message, hint)
+
+    def has_unread(self, noun: str) -> bool:
+        """Whether there is one that could not be read."""
+        return any(noun in (each, each[0]) for each in self.unread)
+
+    def refuse_unknown(self, noun: str, node: Node, name: str, known: Collection[str]) -> None:
+        """Report a name that is not among the known ones, unless what it names could not be read."""
+        if name in known or not self.unread.isdisjoint({noun, (noun, name)}):
+            return
+        several = [each for each in re.split(r"\s*(?:,|\s)\s*", name) if each]
+        hint = f"write a list: [{', '.join(several)}]" if len(several) > 1 else suggest_or_list(name, known)
+        self.error(node, f'unknown {noun} "{name}"', hint)
 
     @contextmanager
     def stand_in(self, text: str) -> Iterator["StandIn"]:

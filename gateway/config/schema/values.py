@@ -240,7 +240,7 @@ def without_dash(node: Node, noun: str) -> str:
     if isinstance(first.value, Map):
         return f"start each {noun} with - and its name: - name: {first.key.text}"
     written = f" {first.value.text}" if isinstance(first.value, Scalar) else ""
-    return f"start each {noun} with -: write - {first.key.text}:{written[:60]}"
+    return f"start each {noun} with - and a space: write - {first.key.text.lstrip('-')}:{written[:60]}"
 
 
 def expect_map(reading: Reading, node: Node, label: str, example: str = "key: value") -> None:

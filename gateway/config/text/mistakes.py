@@ -7,6 +7,8 @@ from typing import Final
 import yaml
 from msgspec import Struct
 
+from gateway.config.text.compared import compared
+
 
 class Mistake(Struct, frozen=True):
     """What is wrong at a 1-based line and column, and what to write instead."""
@@ -48,8 +50,8 @@ _BRACES_VALUE: Final = re.compile(
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
-    if (opened := _quote_left_open(spot, lines)) is not None:
-        return opened
+    if (certain := _quote_left_open(spot, lines) or _dash_without_space(spot, lines)) is not None:
+        return certain
     found = (recognize(spot) for recognize in _MISTAKES)
     unknown = Mistake(
         spot.line, spot.column, "this is not valid YAML", "check the line above, too; put texts in quotes"
@@ -138,7 +140,7 @@ def _bare_reference(spot: _Spot) -> Mistake | None:
     if found is None or "expected" not in spot.problem:
         return None
     behind = re.match(r"[^\s,}\]]*", spot.text[found.end() :])
-    value = found["value"] + found["reference"] + (behind[0] if behind else "")
+    value = (found["value"] + found["reference"] + (behind[0] if behind else "")).strip("‘’“”")
     message = f"inside {{ }} and [ ], a value that contains {found['reference']} needs quotes"
     return Mistake(spot.line, found.start("value") + 1, message, f'write "{value}"')
 
@@ -146,8 +148,15 @@ def _bare_reference(spot: _Spot) -> Mistake | None:
 _RESERVED: Final = {"@": "", "`": "", "%": "", "*": "an alias", "&": "an anchor", "!": "a tag"}
 
 
+def _comparison(line: int, column: int, text: str) -> Mistake | None:
+    found = compared(text, column)
+    return found and Mistake(line, column, f'"{found[0]}" is not an operator here', f"write {found[1]}")
+
+
 def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
     """A value whose first character is reserved in YAML."""
+    if (mistake := _comparison(line, column, _text(lines, line))) is not None:
+        return mistake
     value = re.match(r"[^#\n]*", _text(lines, line)[column - 1 :])
     if value is None or value[0][:1] not in _RESERVED:
         return None
@@ -268,6 +277,16 @@ def _quote_left_open(spot: _Spot, lines: Sequence[str]) -> Mistake | None:
     return None
 
 
+def _dash_without_space(spot: _Spot, lines: Sequence[str]) -> Mistake | None:
+    """``-name: push``, on the line where the parser gave up or the one before."""
+    for line in (spot.line, spot.line - 1):
+        found = re.match(r"(\s*)-([A-Za-z_][\w.]*:(?:\s.*)?)$", _text(lines, line))
+        if found is not None:
+            message = "an entry of a list begins with - and a space"
+            return Mistake(line, len(found[1]) + 1, message, f"write - {found[2].strip()[:80]}")
+    return None
+
+
 def _left_open(text: str) -> int:
     """The column of a quote that opens on a line and is not closed on it; 0 if there is none."""
     at = 0
@@ -309,23 +328,13 @@ def _open_bracket(spot: _Spot) -> Mistake | None:
     return Mistake(spot.began_line, spot.began_column, message, hint)
 
 
-_COMPARES: Final[Mapping[str, str]] = {">=": "gte", ">": "gt"}
-#: ``attrs.total: >= 3``, where YAML reads the sign as the start of a text.
-_COMPARED: Final = re.compile(
-    r"\s*(?:-\s+)*(?P<key>[\w.\[\]*-]+\.[\w.\[\]*-]+):\s*(?P<sign>>=?)\s*(?P<value>[^\s#].*?)\s*(?:\s#.*)?"
-)
-
-
 def _block_header(spot: _Spot) -> Mistake | None:
     if spot.problem.startswith("found an indentation indicator equal to 0"):
         return Mistake(spot.line, spot.column, "a text block cannot be indented by 0", 'write "|" alone')
     if not spot.problem.startswith("did not find expected comment or line break"):
         return None
-    compared = _COMPARED.fullmatch(spot.began_text)
-    if compared is not None:
-        message = f'"{compared["sign"]}" is not an operator here'
-        right = f"{compared['key']}: {{{_COMPARES[compared['sign']]}: {compared['value']}}}"
-        return Mistake(spot.began_line, compared.start("sign") + 1, message, f"write {right}")
+    if (mistake := _comparison(spot.began_line, spot.began_column, spot.began_text)) is not None:
+        return mistake
     sign = spot.began_text[spot.began_column - 1 : spot.began_column]
     message = f'after "{sign}", the text must start on the next line'
     return Mistake(spot.began_line, spot.began_column, message, "move the text to the next line, or put it in quotes")

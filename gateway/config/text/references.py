@@ -20,6 +20,20 @@ _NUMBER: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*:number\}")
 _MAX_FILE_BYTES: Final = 64 * 1024
 
 
+#: A variable as other programs refer to it, or as it is written too loosely; and a field in a JavaScript template.
+_NEARLY: Final = re.compile(r"\s*(?:(?:\w+\.)?env[.:]|secrets\.)?\s*(?P<name>[A-Z_][A-Z0-9_]*)\s*\}?")
+_FIELD: Final = re.compile(r"\s*(?P<field>(?:attrs|envelope|event|headers|payload|query|vars)\.[^}\n]*?)\s*\}")
+
+
+def _meant(text: str, at: int) -> str:
+    """What to write for the ``${`` that ends at ``at``. Part of a value could be part of a secret, and is not repeated."""
+    if at == len("${") and (found := _NEARLY.fullmatch(text, at)):
+        return f"${{{found['name']}}}"
+    if found := _FIELD.match(text, at):
+        return f"{{{{ {found['field']} }}}}"
+    return "${NAME}, ${NAME:-default}, ${NAME:number} or ${file:/path}"
+
+
 class ReferenceRefused(ValueError):
     """A reference is malformed or misplaced; the text says what to do."""
 
@@ -73,10 +87,8 @@ class References(Struct, frozen=True):
 
     def _value(self, found: re.Match[str], pieces: "_Pieces") -> str:
         if found[0] == "${":
-            raise ReferenceRefused(
-                "this ${ does not start a reference: write ${NAME}, ${NAME:-default}, ${NAME:number} or ${file:/path}, "
-                "and $${ for a literal ${"
-            )
+            meant = _meant(found.string, found.end())
+            raise ReferenceRefused(f"this ${{ does not start a reference: write {meant}, and $${{ for a literal ${{")
         if found[0] == "$${":
             return ""
         pieces.is_foreign = True
