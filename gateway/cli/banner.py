@@ -41,8 +41,7 @@ def banner(config: Config, ingest_address: str, admin_address: str, store_url: s
         "",
     ]
     if event is None:
-        title = presets.load(source.preset).title if source.preset else source.name
-        return "\n".join([*lines, f"  Nothing is known of what {title} sends: post to {url}", ""])
+        return "\n".join([*lines, f"  Nothing is known of what {_sender(source)} sends: post to {url}", ""])
     lines += [
         f"  Paste this {_called(event)}; {_what_happens(config, event)}. Pasted again, it is recognized as a duplicate:",
         "",
@@ -50,6 +49,10 @@ def banner(config: Config, ingest_address: str, admin_address: str, store_url: s
         "",
     ]
     return "\n".join(lines)
+
+
+def _sender(source: Source) -> str:
+    return presets.load(source.preset).title if source.preset else source.name
 
 
 def _called(event: Example) -> str:
@@ -62,7 +65,7 @@ def _others(config: Config, first: Source, ingest_address: str) -> Sequence[str]
 
 
 def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str]:
-    title = presets.load(source.preset).title
+    title = _sender(source)
     if source.name in config.demo_sources:
         return [
             f"            verified with the demo secret, which everyone knows: before {title} may post here,",
@@ -94,6 +97,6 @@ def _curl(url: str, source: Source, event: Example) -> str:
     try:
         request = posted(source, fresh(event.body, source.naming, now), given, now)
     except (CannotSign, ValueError):
-        return f"  (only {presets.load(source.preset).title} can sign: let it post to {url})"
+        return f"  (only {_sender(source)} can sign: let it post to {url})"
     query = b"&".join(filter(None, (event.query.encode(), request.query)))
     return "  " + curl(url, replace(request, query=query))

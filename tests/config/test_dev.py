@@ -34,6 +34,12 @@ def test_in_dev_an_unset_secret_is_the_demo_secret(loaded):
     assert [secret.reveal() for secret in config.sources["xobito"].secrets] == [DEMO_SECRET, "known"]
 
 
+def test_in_dev_so_is_an_unset_token_of_a_handshake(loaded):
+    source = '{preset: meta, secret: "${SECRET}", verify: {handshake_token: "${TOKEN}"}}'
+    config = loaded("", head=f"version: 1\nsources: {{meta: {source}}}\n", dev=True)
+    assert [token.reveal() for token in config.sources["meta"].handshake_tokens] == [DEMO_SECRET]
+
+
 def test_in_dev_what_is_set_is_used(loaded):
     config = loaded("", head=UNSET, dev=True, SECRET="s", LEADS="https://hooks.slack.example/T", LOG="x.ndjson")
     assert config.inboxes == {"crm"}

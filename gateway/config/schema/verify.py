@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from gateway import signatures
 from gateway.config.schema import values
 from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
-from gateway.config.schema.reading import Reading, Words, shaped
+from gateway.config.schema.reading import DEMO_SECRET, Reading, Words, shape_of, shaped
 from gateway.config.text.reader import Node, Scalar
 from gateway.model import Secret
 from gateway.signatures.declared import ENCODINGS, KEYS
+
+
+@shaped(shape_of(values.secret))
+def _handshake_token(reading: Reading, node: Node, label: str) -> Secret | None:
+    with reading.stand_in(DEMO_SECRET):
+        return values.secret(reading, node, label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,7 @@ class CertificateKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class SignatureKeys(Section):
     noun = "verify.signature"
+    foreign = dict.fromkeys(("hash", "digest", "algo", "alg", "method"), "algorithm")
     header: Words | None = key(values.words, "the header that holds it: x-signature")
     body: Words | None = key(values.words, "or its path in the payload: signature.signature")
     algorithm: str | None = key(values.choice(signatures.ALGORITHMS, "algorithm"), "the digest; sha256 if left out")
@@ -133,7 +140,9 @@ class VerifyKeys(Section):
     bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
     basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
     url_secret: bool | None = key(values.boolean, "true: the secret is the last part of the path: /in/name/secret")
-    handshake_token: Secret | None = key(values.secret, "the token that a handshake presents; the secret if left out")
+    handshake_token: Secret | None = key(
+        _handshake_token, "the token that a handshake presents; the secret if left out"
+    )
 
 
 @shaped({"anyOf": [{"enum": ["none"]}, {"$ref": VerifyKeys}]})
