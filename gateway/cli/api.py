@@ -32,6 +32,18 @@ class ApiRefused(GatewayError):
         super().__init__(message)
 
 
+class ApiMisused(ApiRefused):
+    """The running gateway cannot make sense of what was asked."""
+
+    exit_code = 2
+
+
+#: Answers that speak of what was asked for, and not of the gateway.
+_ABOUT_THE_QUESTION: Final = frozenset({400, 404, 409})
+#: Where a name is asked for. One that is unknown was mistyped, while an event may only be gone.
+_BY_NAME: Final = ("/api/destinations/", "/api/sources/")
+
+
 def ask(
     url: str,
     path: str,
@@ -54,7 +66,7 @@ def ask(
             headers = {**_headers(key, token), "content-type": "application/json"}
             status, answer = client.answer("POST", target, body=msgspec.json.encode(body), headers=headers)
         if status // 100 != 2:
-            raise _refused(url, status, answer)
+            raise _refused(url, status, answer, path)
         return msgspec.json.decode(answer)
 
 
@@ -90,7 +102,7 @@ def listening(url: str, path: str, query: Mapping[str, object]) -> Iterator[Iter
         with _translated(url):
             response = client.open("GET", _target(client, path, query), headers=_headers())
             if response.status // 100 != 2:
-                raise _refused(url, response.status, response.read())
+                raise _refused(url, response.status, response.read(), path)
         with response:
             yield messages(_lines(response, url))
 
@@ -164,7 +176,7 @@ def _headers(key: str = "", token: str = "") -> Mapping[str, str]:
     return {name: value for name, value in headers.items() if value}
 
 
-def _refused(url: str, status: int, body: bytes) -> ApiRefused:
+def _refused(url: str, status: int, body: bytes, path: str) -> ApiRefused:
     problems: Sequence[Mapping[str, Any]] = ()
     try:
         answer = msgspec.json.decode(body)
@@ -172,6 +184,9 @@ def _refused(url: str, status: int, body: bytes) -> ApiRefused:
         # /readyz says why it is not ready.
         said = str(answer.get("error") or answer["status"])
     except (msgspec.DecodeError, KeyError, AttributeError):
-        said = "is it a gateway's admin address?"
+        return ApiRefused(f"{_address(url)} answered {status}: is it a gateway's admin address?", status)
+    if status in _ABOUT_THE_QUESTION:
+        is_misuse = status == 400 or (status == 404 and path.startswith(_BY_NAME))
+        return (ApiMisused if is_misuse else ApiRefused)(printable(said), status, problems)
     hint = " (GATEWAY_ADMIN_TOKEN)" if status == 401 else ""
     return ApiRefused(f"{_address(url)} answered {status}: {printable(said)}{hint}", status, problems)

@@ -132,7 +132,7 @@ def _templates(context: click.Context, _: click.Parameter, typed: str) -> list[C
     return [CompletionItem(name) for name in names if name.startswith(typed)]
 
 
-def _types(config: "Config") -> Iterable[str]:
+def types_of(config: "Config") -> Iterable[str]:
     """The types of samples, and a pattern for each resource."""
     names = set(_samples(config))
     return names | {f"{name.partition('.')[0]}.*" for name in names if "." in name}
@@ -203,7 +203,7 @@ _OFFERED: Final = 20
 senders: Final = _of(_senders)
 kinds: Final = _of(_kinds)
 templates: Final[Complete] = _templates
-types: Final = _of_the_file(_types)
+types: Final = _of_the_file(types_of)
 fields: Final = _of_the_file(lambda config: set(_fields(config)))
 headers: Final = _of_the_file(_headers)
 ids: Final = _looked_up(_ids)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.cli import pages, terminal
-from gateway.cli.names import refuse_unknown
+from gateway.cli.names import meant_type, refuse_unknown
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
 from gateway.operate.selection import Filter
@@ -34,10 +34,11 @@ def events(place: Place, which: Filter, *, limit: int, before: str, as_json: boo
     elif page["events"]:
         _show(page["events"])
     elif not page["next"]:
+        meant = meant_type(place, which.type) if which.type else ""
         terminal.say(
             "No events yet. `gateway send` posts one: see `gateway send --help`."
             if which.is_empty
-            else "No such event."
+            else f"No such event{f': {meant}' if meant else '.'}"
         )
     pages.say_how_to_continue(page)
     return 0

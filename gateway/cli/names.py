@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from gateway.cli import destinations
+from gateway.cli import complete, destinations
 from gateway.cli.place import Place
 from gateway.errors import GatewayError
 from gateway.operate.selection import Filter
@@ -38,6 +38,27 @@ def refuse_unknown(place: Place, which: Filter) -> None:
         _refuse("source", which.source, config.sources)
     if which.route and which.route not in (known := routes_of(config)) and not _has_deliveries(place, which.route):
         _refuse("route", which.route, sorted(known))
+
+
+def refuse_unknown_source(place: Place, name: str) -> None:
+    """The same for a filter of refused requests, which can also be to no source at all."""
+    try:
+        config = place.loaded()
+    except (GatewayError, OSError):
+        return
+    if not place.ask(lambda asked: asked.refused(source=name, client="", reason="", limit=1)):
+        _refuse("source", name, (*config.sources, "unknown"))
+
+
+def meant_type(place: Place, event_type: str) -> str:
+    """``did you mean "push"?`` for a type like that of a sample; empty if there is none. Senders have types of which no
+    sample is known, so that it is only a hint.
+    """
+    try:
+        known = set(complete.types_of(place.loaded()))
+    except (GatewayError, OSError):
+        return ""
+    return "" if event_type in known else suggest(event_type, sorted(known), closeness=0.75)
 
 
 def _refuse_misspelt_cause(place: Place, cause: str) -> None:

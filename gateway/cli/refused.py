@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.cli import terminal
+from gateway.cli.names import refuse_unknown_source
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
 
@@ -11,6 +12,8 @@ from gateway.cli.terminal import Column, Part
 def refused(place: Place, *, source: str, client: str, reason: str, limit: int, as_json: bool) -> int:
     """Print the newest refused requests that match, a line each, and what to do once for each reason."""
     found = place.ask(lambda asked: asked.refused(source=source, client=client, reason=reason, limit=limit))
+    if source and not found:
+        refuse_unknown_source(place, source)
     if as_json:
         terminal.print_json(found)
     elif not found:

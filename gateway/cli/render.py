@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from gateway.hiding.masks import Masks
 from gateway.model import Json, Raw
 from gateway.rehearsal.showing import secretless
 from gateway.render import Templates
+
+#: The place of what was typed: a problem there is about the name of the template.
+_TYPED: Final = Line("gateway render")
 
 
 def render(
@@ -47,7 +51,7 @@ def render(
         made = _rendered(place.config.parent / "templates", name, reader.escape, rehearsal.facts, loaded.masks)
     except TemplateRefused as error:
         print(format_problem(error.problem), file=sys.stderr)
-        return 1
+        return 2 if error.problem.place == _TYPED else 1
     except RenderError as error:
         print(f"{error}  (with {rehearsal.event.type})", file=sys.stderr)
         return 1
@@ -63,7 +67,7 @@ def _report(error: ConfigError, file: str) -> None:
 
 def _rendered(folder: Path, name: str, escape: Escaper, facts: Facts, masks: Masks) -> Json | Raw:
     templates = Templates(folder, roots=ROOTS | facts.keys(), hide=masks.text)
-    render = templates.file(name, Line("gateway render"), escape)
+    render = templates.file(name, _TYPED, escape)
     try:
         return render({**facts, "vars": secretless(facts["vars"], masks)})
     except RenderError:

@@ -27,7 +27,7 @@ from gateway.store.activities import Activity, Task, TaskVerb
 from gateway.store.nouns import NewDelivery
 from gateway.store.queries import DeliveryQuery, EventHistory, EventQuery
 from gateway.store.rules import TAKES, unsendable
-from gateway.wording import iso_time, printable
+from gateway.wording import iso_time, printable, suggest_or_list
 
 #: Deliveries that a preview shows.
 SAMPLE: Final = 5
@@ -277,8 +277,8 @@ class Operations:
         known = self._gateway.config.destinations
         standing = self._holds.standing(name)
         if name not in known and standing.paused is None and standing.muted is None:
-            names = ", ".join(known) or "none"
-            raise UnknownName(f"no destination {printable(name[:100])} in routes.yaml (known: {names})")
+            hint = suggest_or_list(name, known)
+            raise UnknownName(f"no destination {printable(name[:100])} in routes.yaml ({hint})")
 
     # a later event of the same record
 

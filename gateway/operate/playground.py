@@ -19,7 +19,7 @@ from gateway.routing import Config, Source
 from gateway.routing.memory import recollect
 from gateway.signatures import RawHeaders
 from gateway.store.memory import Recalled
-from gateway.wording import printable
+from gateway.wording import printable, suggest_or_list
 
 #: Characters of an entry and of a template, and lines of headers.
 LONGEST_ENTRY: Final = 64 * 1024
@@ -151,7 +151,8 @@ def compiled(config: Config, draft: Draft) -> Config:
 def _source(config: Config, name: str) -> Source:
     source = config.sources.get(name)
     if source is None:
-        raise UnknownName(f"no source {printable(name[:100])} in routes.yaml (known: {', '.join(config.sources)})")
+        hint = suggest_or_list(name, config.sources)
+        raise UnknownName(f"no source {printable(name[:100])} in routes.yaml ({hint})")
     return source
 
 

@@ -347,7 +347,7 @@ def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_
             listed = gateway.cli("destinations").stdout
             assert listed.splitlines()[1].split()[:3] == ["crm", "http", "idle"]
             refused = gateway.cli("destinations", "pause", "crn", "--reason", "x", check=False)
-            assert "no destination crn in routes.yaml (known: crm)" in refused.stderr
+            assert 'no destination crn in routes.yaml (did you mean "crm"?)' in refused.stderr
             bad = gateway.cli("destinations", "pause", "crm", "--reason", "x", "--for", "soon", check=False)
             assert "write 30m, 2h or 1d" in bad.stderr
             told = gateway.cli("destinations", "pause", "crm", "--reason", "their migration", "--for", "2h").stdout

@@ -83,7 +83,8 @@ def test_a_key_travels_with_a_post(server):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ((400, json.dumps({"error": "since: no\x1b[2J"}).encode()), "400: since: no\ufffd[2J"),
+        ((400, json.dumps({"error": "since: no\x1b[2J"}).encode()), "since: no\ufffd[2J"),
+        ((404, b'{"error":"no event or delivery evt_1"}'), "no event or delivery evt_1"),
         ((401, b'{"error":"who?"}'), "GATEWAY_ADMIN_TOKEN"),
         ((503, b'{"status":"no new events are accepted"}'), "503: no new events are accepted"),
         ((500, b"<html>"), "a gateway's admin address"),
@@ -95,6 +96,24 @@ def test_a_refusal_says_why_and_steers_nothing(server, answer, said):
     with pytest.raises(api.ApiRefused) as caught:
         api.ask(server.url, "/api/events")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "code"),
+    [
+        (400, "/api/events", 2),
+        (404, "/api/events/evt_1", 1),
+        (404, "/api/destinations/crn/pause", 2),
+        (404, "/api/sources/xobto/handshake", 2),
+        (409, "/api/replay", 1),
+        (503, "/api/events", 1),
+    ],
+)
+def test_what_was_mistyped_is_a_mistake_of_usage_and_what_is_gone_is_none(server, status, path, code):
+    server.answer = status, b'{"error":"no"}'
+    with pytest.raises(api.ApiRefused) as caught:
+        api.ask(server.url, path)
+    assert caught.value.exit_code == code
 
 
 def test_no_gateway_at_the_usual_address_is_not_the_same_as_none_at_a_named_one(monkeypatch):

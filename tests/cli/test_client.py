@@ -73,7 +73,7 @@ def test_a_redirect_is_not_followed_and_gets_no_token(monkeypatch):
 def test_a_refused_request_says_why(stream):
     with (
         Sink(answer(400, b'{"error":"since: no"}')) as sink,
-        pytest.raises(api.ApiRefused, match="400: since: no") as caught,
+        pytest.raises(api.ApiMisused, match=r"^since: no$") as caught,
     ):
         if stream:
             with api.listening(sink.url, "/api/live", {}):

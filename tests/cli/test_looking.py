@@ -79,6 +79,7 @@ def test_events_are_found_by_what_they_hold(gateway, find, found):
         (["dead", "--destination", "crmm", "--json"], '(did you mean "crm"?)'),
         (["dead", "--cause", "answerd 422"], '(did you mean "answered 422"?)'),
         (["tail", "--source", "xobto"], 'no source "xobto"'),
+        (["refused", "--source", "xobto"], '(did you mean "xobito"?)'),
         (["discard", "--dead", "--route", "to-crn", "--yes"], 'no route "to-crn"'),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
@@ -89,9 +90,27 @@ def test_an_unknown_name_is_a_mistake_and_no_empty_answer(gateway, arguments, sa
     assert said in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["events", "--source", "gateway"], ["dead", "--cause", "answered 404"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["events", "--source", "gateway"], ["dead", "--cause", "answered 404"], ["refused", "--source", "unknown"]],
+)
 def test_a_known_name_without_anything_is_an_empty_answer(gateway, arguments):
     assert json.loads(gateway.verb(*arguments, "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("event_type", "said"),
+    [
+        ("contact.creatd", 'No such event: did you mean "contact.created"?'),
+        ("contct.*", 'No such event: did you mean "contact.*"?'),
+        ("contact.restored", "No such event: did you mean"),
+        ("message.deleted.forever", "No such event."),
+        ("contact.updated", "No such event."),
+    ],
+)
+def test_a_type_of_which_there_is_no_event_may_be_misspelt(gateway, event_type, said):
+    done = gateway.verb("events", "--type", event_type)
+    assert said in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -198,19 +217,26 @@ def test_colours_are_for_terminals_only_and_not_for_those_that_want_none(gateway
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["events", "--since", "tomorrow"], 1, "write 30m, 2h, 7d"),
+        (["events", "--since", "tomorrow"], 2, "write 30m, 2h, 7d"),
+        (["dead", "--until", "tomorrow"], 2, "write 30m, 2h, 7d"),
+        (["events", "--before", "here"], 2, "is not a position"),
+        (["replay", "--dead", "--rate", "fast"], 2, "write 5/s"),
+        (["handshake", "xobto"], 2, 'did you mean "xobito"?'),
+        (["render", "nothing.txt.j2"], 2, 'unknown template "nothing.txt.j2"'),
         (["events", "--state", "lost"], 2, "pending"),
         (["show", "evt_nothing"], 1, "no event or delivery evt_nothing"),
         (["events", "--url", "http://127.0.0.1:1"], 3, "is it running"),
         (["replay"], 2, "give ids, or --dead"),
         (["replay", "dlv_x", "--dead"], 2, "leave one of them out"),
         (["discard", "--destination", "crm"], 2, "add --dead"),
-        (["destinations", "pause", "crn", "--reason", "x"], 1, "known: crm, archive"),
+        (["destinations", "pause", "crn", "--reason", "x"], 2, 'did you mean "crm"?'),
+        (["destinations", "resume", "nowhere"], 2, "known: crm, archive"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(gateway, arguments, code, said):
     done = gateway.verb(*arguments, check=False)
     assert done.returncode == code
+    assert "answered 4" not in done.stderr
     assert said in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
 
@@ -258,7 +284,7 @@ def test_refused_requests_are_listed_with_what_to_do_also_when_the_gateway_has_e
         running = gateway.verb("refused", "--reason", "401")
         assert "does not match the body and the secret" in running.stdout
         assert "Its secret at Xobito differs from the one here" in running.stderr
-        assert "No such request was refused." in gateway.verb("refused", "--source", "github").stdout
+        assert "No such request was refused." in gateway.verb("refused", "--source", "unknown").stdout
         gateway.terminate()
         ended = gateway.verb("refused", "--from", "127.")
         assert "does not match the body and the secret" in ended.stdout

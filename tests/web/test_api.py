@@ -129,7 +129,12 @@ def test_no_value_of_a_filter_is_an_error_of_ours(tmp_path, name):
         ("/api/replay", {"state": "dead", "rate": "fast"}, 400, "is not a valid rate"),
         ("/api/discard", {"state": "delivered"}, 400, "is for dead or pending deliveries"),
         ("/api/discard", {"rate": "5/s"}, 400, "unknown field `rate`"),
-        ("/api/destinations/cmr/pause", {"reason": "x"}, 404, "no destination cmr in routes.yaml (known: crm)"),
+        (
+            "/api/destinations/cmr/pause",
+            {"reason": "x"},
+            404,
+            'no destination cmr in routes.yaml (did you mean "crm"?)',
+        ),
         ("/api/destinations/gone/resume", {}, 404, "no destination gone in routes.yaml (known: crm)"),
         ("/api/destinations/crm/pause", {}, 400, "reason"),
         ("/api/destinations/crm/mute", {"reason": "x", "for_s": -1}, 400, "for_s: -1 is out of range"),
