@@ -74,7 +74,7 @@ class Reloader:
                 new, changed = await asyncio.to_thread(_prepared, old, self._read)
             except ConfigError as error:
                 await self._refuse(error)
-                await self._note(by, f"refused: {count(len(error.problems), 'problem')}")
+                await self._note(by, f"refused: {count(len(_errors(error)), 'problem')}")
                 raise
             self._put_in_force(new)
             self.rejection = None
@@ -111,11 +111,11 @@ class Reloader:
     async def _refuse(self, error: ConfigError) -> None:
         is_first = self.rejection is None
         since = self.rejection.since if self.rejection else self._gateway.clock()
-        errors = tuple(problem for problem in error.problems if problem.severity == "error")
+        errors = _errors(error)
         self.rejection = Rejection(problems=errors, since=since, includes=error.includes, files=error.files)
         telemetry.CONFIG_SUCCESSFUL.set(0)
         # The first line says everything; the others show the place on a terminal.
-        problems = [format_problem(problem).partition("\n")[0] for problem in error.problems]
+        problems = [format_problem(problem).partition("\n")[0] for problem in errors]
         in_force = self._gateway.config.revision
         is_shown = self._show is not None and telemetry.is_for_people()
         telemetry.log("config.rejected", in_force=in_force, problems=len(problems) if is_shown else problems)
@@ -167,6 +167,11 @@ def _prepared(old: Config, read: Callable[[], Config]) -> tuple[Config, str]:
             telemetry.log("internal.error", exc_info=True)
             message = f"a defect of the gateway: {type(error).__name__}"
             raise ConfigError([Problem(Place("routes.yaml"), message, "see the log")]) from error
+
+
+def _errors(error: ConfigError) -> tuple[Problem, ...]:
+    """Why the file is refused: its warnings would not have kept it from being in force."""
+    return tuple(problem for problem in error.problems if problem.severity == "error")
 
 
 def log_warnings(warnings: Iterable[Problem]) -> None:

@@ -17,7 +17,7 @@ from gateway.operate.operations import Move
 from gateway.operate.selection import Filter
 from gateway.web.context import Context
 from gateway.web.documents import delivery_document
-from gateway.web.frame import SOMEBODY, page_of, shell_of
+from gateway.web.frame import SOMEBODY, framed, page_of
 from gateway.wording import is_duration, seconds
 
 _Verb = Literal["replay", "discard"]
@@ -86,7 +86,7 @@ async def _ask(context: Context, request: Request[Any, Any, Any], verb: _Verb, f
     found = await context.operations.preview(move)
     sample = [await delivery_document(context, each) for each in found.sample]
     body = console.confirm_page(
-        shell_of(context, request, "dead"),
+        await framed(context, request, "dead"),
         verb=verb,
         plan={**views.preview(found), "sample": sample},
         fields=fields,

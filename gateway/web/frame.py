@@ -84,6 +84,15 @@ def shell_of(
     }
 
 
+async def framed(context: Context, request: Request[Any, Any, Any], page: str) -> dict[str, Any]:
+    """The same for a page that has no use for the statistics itself, also while the store cannot be read."""
+    try:
+        stats = await context.gateway.store.stats()
+    except StoreError:
+        stats = NO_NUMBERS
+    return shell_of(context, request, page, stats=stats)
+
+
 def stranger() -> dict[str, Any]:
     """The frame for visitors without a token: it shows nothing of the gateway."""
     return {

@@ -27,7 +27,7 @@ from gateway.web.documents import (
     history_of,
     inbox_document,
 )
-from gateway.web.frame import STATUSES, Page, can_write, login_answer, now, page_of, problem, shell_of, stranger
+from gateway.web.frame import STATUSES, Page, can_write, framed, login_answer, now, page_of, problem, shell_of, stranger
 from gateway.web.live import MARKED, Turn, server_sent
 from gateway.wording import iso_time
 
@@ -156,11 +156,11 @@ def _looking(context: Context) -> list[Any]:
     @get("/activity/{activity_id:str}")
     async def activity(request: Request[Any, Any, Any], activity_id: FromPath[str]) -> Page:
         found = await activity_of(context, activity_id)
-        return page_of(console.activity_page(shell_of(context, request, "dead"), views.activity(found)))
+        return page_of(console.activity_page(await framed(context, request, "dead"), views.activity(found)))
 
     @get("/shadow")
     async def shadow(request: Request[Any, Any, Any]) -> Page:
-        shell = shell_of(context, request, "shadow")
+        shell = await framed(context, request, "shadow")
         return page_of(await asyncio.to_thread(console.shadow_page, shell, context.shadows.document(SHADOWED)))
 
     return [live, event, destinations, dead, activity, shadow]
@@ -348,7 +348,7 @@ def _inbox(context: Context) -> list[Any]:
         if "html" not in request.headers.get("accept", ""):
             return Response(await inbox_document(context))
         kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
-        shell, document = shell_of(context, request, "inbox"), await inbox_document(context)
+        shell, document = await framed(context, request, "inbox"), await inbox_document(context)
         return page_of(await asyncio.to_thread(console.inbox_page, shell, document, kinds=kinds))
 
     @get("/inbox.json")

@@ -17,7 +17,7 @@ from gateway.operate.playground import Draft
 from gateway.routing import Config
 from gateway.web.context import Context
 from gateway.web.documents import history_of
-from gateway.web.frame import SOMEBODY, page_of, shell_of
+from gateway.web.frame import SOMEBODY, framed, page_of
 from gateway.wording import printable
 
 PATH: Final = "/playground"
@@ -35,7 +35,7 @@ def handlers(context: Context) -> list[Any]:
     async def shown(request: Request[Any, Any, Any], draft: Draft, **more: Any) -> Response[Any]:
         async with one_at_a_time:
             found = await asyncio.to_thread(playground.played, context.gateway.config, draft, context.gateway.clock())
-        shell = shell_of(context, request, "playground")
+        shell = await framed(context, request, "playground")
         config = context.gateway.config
         kinds = {name: each.kind.name for name, each in config.destinations.items()}
         if draft.kind:

@@ -11,7 +11,7 @@ from gateway.operate.refusals import Which
 from gateway.routing import Config
 from gateway.store.queries import Rejected
 from gateway.web.context import Context
-from gateway.web.frame import Page, page_of, shell_of
+from gateway.web.frame import Page, framed, page_of
 
 #: Rows of the page.
 SHOWN: Final = 100
@@ -28,7 +28,7 @@ def handlers(context: Context) -> list[Any]:
         rows = await context.gateway.store.rejected(limit=refusals.MOST)
         found = refusals.meant(rows, Which(**asked))
         body = console.refused_page(
-            shell_of(context, request, "refused"),
+            await framed(context, request, "refused"),
             rows=documents(context.gateway.config, found[:SHOWN]),
             filter=asked,
             sources=sorted({each.source for each in rows}),

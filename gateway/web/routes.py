@@ -16,7 +16,7 @@ from gateway.store.queries import DeliveryQuery, EventQuery
 from gateway.web import refused
 from gateway.web.context import Context
 from gateway.web.documents import destinations_of
-from gateway.web.frame import Page, page_of, shell_of
+from gateway.web.frame import Page, framed, page_of
 from gateway.wording import iso_time, printable
 
 #: Newest events on the page of a source or an entry, and refused requests.
@@ -32,7 +32,7 @@ def handlers(context: Context) -> list[Any]:
     @get("/routes")
     async def routes(request: Request[Any, Any, Any]) -> Page:
         drawn = await _map(context)
-        return page_of(console.routes_page(shell_of(context, request, "routes"), drawn))
+        return page_of(console.routes_page(await framed(context, request, "routes"), drawn))
 
     @get("/routes/{name:str}")
     async def route(request: Request[Any, Any, Any], name: FromPath[str]) -> Page:
@@ -47,7 +47,7 @@ def handlers(context: Context) -> list[Any]:
         ids = tuple(dict.fromkeys(each.event_id for each in rows))[:NEWEST]
         return page_of(
             console.route_page(
-                shell_of(context, request, "routes"),
+                await framed(context, request, "routes"),
                 route=found,
                 written=await asyncio.to_thread(config.trials.written, entry.place, config.masks),
                 destinations=[each for each in drawn["destinations"] if each["name"] in found["destinations"]],
@@ -66,7 +66,7 @@ def handlers(context: Context) -> list[Any]:
         turned_away = refusals.meant(await store.rejected(limit=refusals.MOST), refusals.Which(source=name))
         return page_of(
             console.source_page(
-                shell_of(context, request, "routes"),
+                await framed(context, request, "routes"),
                 source={
                     **found,
                     "address": f"{context.gateway.ingest}{known.path}",
@@ -86,7 +86,7 @@ def handlers(context: Context) -> list[Any]:
         page = await store.activities(limit=ACTIVITIES, before=before)
         following = f"/activity?{urlencode({'before': page.next})}" if page.next else ""
         rows = [views.activity(each) for each in page.rows]
-        shell = shell_of(context, request, "activity")
+        shell = await framed(context, request, "activity")
         return page_of(console.activities_page(shell, rows, following=following, is_later=bool(before)))
 
     return [routes, route, source, activities]

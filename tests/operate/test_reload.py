@@ -459,6 +459,23 @@ def test_on_a_terminal_each_problem_is_printed_once(tmp_path, logged, monkeypatc
     assert rejected["problems"] == 2 if is_for_people else len(rejected["problems"]) == 2
 
 
+def test_a_warning_is_no_problem_for_which_a_file_is_refused(tmp_path, logged):
+    both = crm("http://127.0.0.1:9/a") + "  - {name: b, match: contact.created, to: nowhere}\n"
+    both += "  - {name: c, match: contact.updated, where: {attrs.type: lead}, to: crm}\n"
+
+    async def scenario():
+        async with Reloadable(tmp_path, crm("http://127.0.0.1:9/a")) as world:
+            world.save(both)
+            with pytest.raises(ConfigError) as refused:
+                await world.reloader.reload(by="ann")
+            assert {each.severity for each in refused.value.problems} == {"error", "warning"}
+            [noted] = (await world.gateway.store.activities(limit=10)).rows
+            assert noted.subject == "refused: 1 problem"
+
+    asyncio.run(scenario())
+    assert len(of(logged, "config.rejected")[-1]["problems"]) == 1
+
+
 def test_a_broken_file_changes_nothing_until_it_is_mended(tmp_path, logged):
     async def scenario():
         async with Reloadable(tmp_path, crm("http://127.0.0.1:9/a")) as world:

@@ -12,7 +12,7 @@ from gateway.errors import BadRequest, SignatureRefused
 from gateway.operate import refusals
 from gateway.routing.questions import asked
 from gateway.signatures import Request
-from gateway.store.queries import EventRow, Rejected
+from gateway.store.queries import EventQuery, EventRow, Rejected
 from gateway.web import forms, pages
 from gateway.web.live import Turn
 from tests.operate.test_operations import dead
@@ -167,3 +167,16 @@ def test_a_stream_shows_the_newest_and_counts_the_others():
     assert sent(new=new, skipped=475) == (ids(*range(100, 80, -1)), [], 20, 505)
     # What was only counted is not on the page: its script leaves it out.
     assert sent(changed=[a_row(81), a_row(60), a_row(7)]) == ([], ids(81, 60, 7), 0, 0)
+
+
+@story
+async def test_the_number_of_dead_letters_is_in_the_frame_of_every_page(tmp_path):
+    with Sink() as sink:
+        async with Desk(tmp_path, to_crm(sink)) as desk:
+            await dead(desk, 1, sink)
+            event = (await desk.store.events(EventQuery())).rows[0].id
+            found = {}
+            for path in ("/", f"/events/{event}", "/destinations", "/dead", "/refused", "/routes", "/routes/all",
+                         "/sources/xobito", "/playground", "/activity", "/shadow", "/replay?destination=crm&which=all"):  # fmt: skip
+                found[path] = (await desk.client.get(path, headers={"accept": "text/html"})).text
+    assert {path for path, text in found.items() if 'class="badge"' not in text} == set()
