@@ -157,6 +157,7 @@ def test_a_login_at_one_counts_at_the_other_and_so_does_its_end(tmp_path, url):
 TAKEN_OVER_S = LAPSED_S + 5.0 + REFRESH_INTERVAL_S + 15.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_what_one_replica_held_is_sent_by_the_other_once_it_has_gone(tmp_path, url, how):
     """An order keeps it to its holder: another one has it at once after a stop, and after a while when it was killed."""

@@ -1,5 +1,6 @@
 """H9: replicas on one PostgreSQL lose nothing and keep order and rate, whatever happens to them or to the server."""
 
+import json
 import os
 import random
 import signal
@@ -11,17 +12,21 @@ from typing import NamedTuple
 
 import pytest
 
+from gateway.store.spread import _weight
 from tests import pooler, postgres
 from tests.acceptance import next_release
 from tests.acceptance.cluster import (
     FEW,
     MANY,
     NAMES,
+    RATE,
     Cluster,
     Senders,
     lost,
+    of,
     out_of_order,
     over_rate,
+    record,
     repeats,
     routes,
     unrecorded,
@@ -38,6 +43,9 @@ STOPS = int(os.environ.get("REPLICA_STOPS", "1"))
 FROZEN_S = 13.0
 #: A second is what a sender waits for 503 at the most; a busy machine takes longer.
 ANSWERED_S = 3.0
+#: Deliveries that wait for a destination with a rate, and how much of that is to be used. Nine tenths are promised; a
+#: machine that has no time for the gateway takes its part.
+BACKLOG, USED = 200, 0.7
 #: In flight at one replica, over all destinations.
 IN_FLIGHT = 2 * MANY + FEW + MANY
 
@@ -220,6 +228,31 @@ def test_replicas_that_are_stopped_one_after_the_other_hand_over_at_once(tmp_pat
         assert {name for name in NAMES if any(each.path.startswith(f"/{name}/") for each in sink.requests)} == set(
             NAMES
         )
+
+
+def is_with_its_holder(url: str, name: str) -> bool:
+    """Whether the replica to which it falls may send to it, and no change is under way."""
+    rows = postgres.run(url, "SELECT number, convert_from(grants, 'UTF8') FROM replica WHERE said IS NOT NULL")
+    shares = {number: json.loads(grants).get(name, {}).get("share", 0.0) for number, grants in rows}
+    return len(shares) == 2 and shares[max(shares, key=lambda number: _weight(number, name))] == 1.0
+
+
+def test_a_backlog_that_came_to_both_replicas_uses_the_rate_of_its_destination_and_no_more(tmp_path, server):
+    with Sink(answer(after_s=0.02)) as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=2) as cluster:
+        one, other = cluster.gateways
+        eventually(lambda: is_with_its_holder(server.url, "rated"), "it has come to the replica that is to hold it")
+        assert one.api("/api/destinations/rated/pause", {"by": "ann", "reason": "a backlog"})[0] == 200
+        eventually(lambda: "paused" in other.verb("destinations").stdout, "the other one knows")
+        for number in range(1, BACKLOG + 1):
+            assert cluster.gateways[number % 2].post(record(number, "key-0"))[0] == 202
+        assert other.api("/api/destinations/rated/resume", {"by": "ann"})[0] == 200
+        cluster.drain()
+        times = [each.at for each in of(sink, "rated")]
+        used = (BACKLOG - 1) / RATE / (times[-1] - times[0])
+        sys.stdout.write(f"a backlog of {BACKLOG}: {100 * used:.0f} % of the rate is used\n")
+        assert len(times) == BACKLOG
+        assert over_rate(sink) == 0
+        assert used > USED
 
 
 def test_an_upgrade_with_another_schema_replaces_one_replica_after_the_other_under_load(tmp_path, server):
