@@ -103,7 +103,7 @@ def _compiled(
     is_unset = config is not None and bool(reading.missing) and not no_env
     _report_missing(reading)
     if config is None or report.has_errors or (tests and report.of_tests):
-        more = _warnings_if_set(path, environ, dev=dev) if is_unset else ()
+        more = _problems_if_set(path, environ, report, dev=dev, tests=tests) if is_unset else ()
         raise ConfigError(report.sorted(more), reading.includes, disk.digests)
     disk.secrets = frozenset(reading.secrets)
     if not report.of_tests:
@@ -115,12 +115,19 @@ def _tried(path: Path, environ: Mapping[str, str], edited: Disk, kind: str, *, d
     return _compiled(path, edited, environ, dev=dev, no_env=no_env, kind=kind)
 
 
-def _warnings_if_set(path: Path, environ: Mapping[str, str], *, dev: bool) -> Sequence[Problem]:
-    """What there would be to warn of if every variable were set."""
+def _problems_if_set(
+    path: Path, environ: Mapping[str, str], report: Report, *, dev: bool, tests: bool
+) -> Sequence[Problem]:
+    """What else there would be to report if every variable were set."""
     try:
-        return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=True).warnings
+        found: Sequence[Problem] = _compiled(
+            path, Disk(path.parent), environ, dev=dev, no_env=True, tests=tests
+        ).warnings
     except ConfigError as error:
-        return [problem for problem in error.problems if problem.severity == "warning"]
+        found = error.problems
+    # What is known may be more than before, and with it a remedy.
+    said = {(each.place, each.message) for each in report.sorted()}
+    return [each for each in found if each.place.line and (each.place, each.message) not in said]
 
 
 def _report_missing(reading: Reading) -> None:
