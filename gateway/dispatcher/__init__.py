@@ -33,7 +33,7 @@ LEASE_MARGIN_S: Final = 20.0
 #: Seconds without a hint of the store until it is asked all the same, and between two looks for pauses that are over.
 LOOK_INTERVAL_S: Final = 60.0
 #: Seconds between two looks at what other replicas have changed.
-REFRESH_INTERVAL_S: Final = 5.0
+REFRESH_INTERVAL_S: Final = 3.0
 #: Seconds between two looks at what holds destinations, however often others change it.
 HOLDS_PAUSE_S: Final = 0.2
 
