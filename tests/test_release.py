@@ -28,7 +28,8 @@ def script(path: str):
 
 metadata = script("release/metadata.py")
 cutting = script("release/cut.py")
-notes = script("release/notes.py").notes
+noting = script("release/notes.py")
+notes = noting.notes
 
 # the package
 
@@ -168,6 +169,20 @@ def test_the_unreleased_section_becomes_that_of_the_version_with_each_heading_on
     assert "## [0.2.0] - 2026-12-01" in text
     assert notes(text, "Unreleased") == ""
     assert notes(text, "0.1.0") == "- The first."
+
+
+def test_the_notes_of_a_release_have_links_that_lead_to_the_repository_and_what_verifies_its_signature():
+    text = "[page](docs/a.md#b), [whole](https://example.com), [here](#x)"
+    linked = f"[page]({REPOSITORY}/blob/v1.2.3/docs/a.md#b), [whole](https://example.com), [here](#x)"
+    assert noting.elsewhere(text, f"{REPOSITORY}/", "1.2.3") == linked
+    assert noting.elsewhere(text, "", "1.2.3") == text
+    workflow = "people/hookkeeper/.github/workflows/release.yaml@refs/tags/v1.2.3"
+    signed = noting.signed_by("https://forge.example", workflow)
+    assert f"WORKFLOW=https://forge.example/{workflow}\n" in signed
+    assert noting.signed_by("", "") == ""
+    asked = re.findall(r"\$([A-Z]+)", (ROOT / "docs/explanation/versions.md").read_text("utf-8"))
+    assert asked
+    assert all(f"{each}=" in signed for each in asked)
 
 
 def test_the_whole_entries_are_on_a_page_of_their_own_whose_links_fit_its_place():
