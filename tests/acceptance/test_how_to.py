@@ -1,5 +1,6 @@
 """What the pages for those who operate it tell to type is typed, line by line, into a shell beside a real gateway."""
 
+import json
 import re
 import shlex
 import shutil
@@ -90,6 +91,39 @@ def test_a_command_prints_what_the_page_shows_but_for_the_numbers(gateway, block
 
 def test_there_are_such_blocks():
     assert {each.id for each in live_blocks()} == {"erase-a-persons-data.md", "replay-an-outage.md"}
+
+
+#: The file in force of the page about rehearsals, and the new one.
+REHEARSED = """version: 1
+sources: {{xobito: {{preset: xobito, secret: acceptance-secret}}}}
+destinations: {{crm: {{url: "https://crm.example.com/api/v1", paused: true}}}}
+routes:
+  - name: customer-to-crm
+    match: contact.created
+    to: crm
+    method: {method}
+    path: {path}
+    body: {{external_id: "{{{{ attrs.id }}}}", first_name: "{{{{ attrs.firstname }}}}", email: "{{{{ attrs.email }}}}"{more}}}
+"""
+CHANGED = {"method": "PUT", "path": "/contacts/{{ attrs.id }}", "more": ', phone: "{{ attrs.phone }}"'}
+
+
+def test_a_comparison_prints_what_the_page_shows(tmp_path):
+    text = (HOW_TO / "rehearse-a-change.md").read_text("utf-8")
+    [typed, shown, *_] = [textwrap.dedent(fence[3]) for fence in FENCE.finditer(text)]
+    before = REHEARSED.format(method="POST", path="/contacts", more="")
+    (tmp_path / "new.yaml").write_text(REHEARSED.format(**CHANGED))
+    with GatewayProcess(tmp_path, before) as gateway:
+        for number in range(444, 452):
+            gateway.post(distinct(number))
+            gateway.post(json.dumps({"event": "message.sent", "data": {"id": number}}).encode())
+        done = gateway.verb(*shlex.split(typed)[1:], check=False)
+    assert done.returncode == 1
+    printed, expected = (
+        [without_numbers(re.sub(r"evt_[0-9a-f-]+", "evt", line)) for line in each.rstrip("\n").split("\n")]
+        for each in (done.stdout, shown)
+    )
+    assert fits(expected, printed), done.stdout
 
 
 @pytest.mark.parametrize(
