@@ -80,6 +80,8 @@ class MailServer:
 
     async def _end(self) -> None:
         self._server.close()
+        # One that was just accepted gets its writer first: cancelled before that, its socket would be left open.
+        await _turns()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -89,8 +91,7 @@ class MailServer:
             with suppress(AttributeError):
                 writer.transport.abort()
         # What is closed lets go of its socket in one of the next turns of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await _turns()
 
     @property
     def url(self) -> str:
@@ -166,6 +167,11 @@ class MailServer:
         self.mails.append(
             Accepted(session.sender, tuple(session.recipients), message, session.login, session.is_tls, session.greeted)
         )
+
+
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def headers(message: bytes) -> Mapping[str, str]:
