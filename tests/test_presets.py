@@ -250,3 +250,19 @@ def test_a_preset_says_where_its_sender_shows_a_token(token, said):
 def test_an_unknown_preset_is_a_key_error():
     with pytest.raises(KeyError):
         presets.load("nobody")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("githb", 'did you mean "github"?'),
+        ("WhatsApp", 'did you mean "meta"?'),
+        ("prometheus", 'did you mean "alertmanager"?'),
+        ("lemonsqueezy", 'did you mean "lemon-squeezy"?'),
+        ("azure", 'did you mean "azure-devops" or "azure-event-grid"?'),
+        ("nobody-has-this-name", ""),
+        ("", ""),
+    ],
+)
+def test_a_name_that_no_preset_has_is_looked_for_in_their_titles(name, meant):
+    assert presets.meant(name) == meant

@@ -11,7 +11,7 @@ from gateway import presets
 from gateway.cli import small, terminal
 from gateway.destinations import KINDS
 from gateway.errors import GatewayError
-from gateway.wording import suggest, suggest_or_list
+from gateway.wording import suggest_or_list
 
 _NAMES: Final = ("routes.yaml", ".env.example", "routes.schema.json")
 
@@ -50,7 +50,7 @@ def init(folder: Path, *, source: str, to: str, as_json: bool) -> int:
 def _small_files(source: str, to: str) -> Mapping[str, bytes]:
     """Files for just this sender and this type of destination. Raises Unknown."""
     if source not in presets.NAMES:
-        raise Unknown(f"unknown sender {source}: {suggest(source, presets.NAMES) or '`gateway sources` lists them'}")
+        raise Unknown(f"unknown sender {source}: {presets.meant(source) or '`gateway sources` lists them'}")
     if to not in KINDS:
         raise Unknown(f"unknown type of destination {to}: {suggest_or_list(to, KINDS)}")
     preset, kind = presets.load(source), KINDS[to]

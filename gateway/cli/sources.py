@@ -13,7 +13,6 @@ from gateway.event.paths import as_written
 from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
 from gateway.signatures.message import parts
-from gateway.wording import suggest
 
 #: More of them in one signed text are counted, not listed.
 _MOST_FIELDS: Final = 2
@@ -43,7 +42,7 @@ def list_all(*, as_json: bool) -> int:
 def show(name: str, *, as_json: bool) -> int:
     """Print one sender and what to write into routes.yaml for it."""
     if name not in presets.NAMES:
-        hint = suggest(_titled(name) or name, presets.NAMES)
+        hint = presets.meant(name)
         more = "`gateway sources` lists the known ones; describe any other with verify:"
         raise UnknownSender(f"unknown sender {name}: {hint + ' ' if hint else ''}{more}")
     preset = presets.load(name)
@@ -59,12 +58,6 @@ def show(name: str, *, as_json: bool) -> int:
         print(line)
     print(f"\n{fragment(preset)}")
     return 0
-
-
-def _titled(word: str) -> str:
-    """The first preset with this word in its title; empty if there is none."""
-    whole = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
-    return next((name for name in presets.NAMES if whole.search(presets.load(name).title)), "")
 
 
 def fragment(preset: presets.Preset) -> str:

@@ -47,7 +47,7 @@ from msgspec import Struct
 
 from gateway.event.naming import Naming
 from gateway.signatures.handshakes import Handshake
-from gateway.wording import is_duration, seconds, suggest_or_list
+from gateway.wording import is_duration, seconds, suggest, suggest_or_list
 
 _FOLDER: Final = resources.files(__name__)
 
@@ -127,6 +127,20 @@ def load(name: str) -> Preset:
         raise KeyError(name)
     declared = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
     return compiled(name, declared, _samples(name))
+
+
+def meant(name: str) -> str:
+    """``did you mean "meta"?`` for a name that no preset has, by their names and titles; empty if none is like it."""
+    if near := suggest(name, NAMES, closeness=0.8):
+        return near
+    word = _folded(name)
+    titled = [each for each in NAMES if len(word) > 2 and word in _folded(load(each).title)]
+    listed = " or ".join(f'"{each}"' for each in titled)
+    return f"did you mean {listed}?" if 0 < len(titled) <= 4 else suggest(name, NAMES)
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).lower()
 
 
 def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple[bytes, str]]) -> Preset:

@@ -8,7 +8,7 @@ from gateway import presets
 from gateway.config.schema.reading import Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, json_scalar
 from gateway.model import Secret
-from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
+from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest_or_list
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: The longest time that anything can be kept or remembered.
@@ -150,9 +150,7 @@ def preset(instead: str) -> Parser[str]:
     def convert(written: Words, label: str) -> str:
         if written.text not in presets.NAMES:
             hint = f"run gateway sources for a list; without a preset, {instead}"
-            raise Unfit(
-                f'{label}: "{written.shown}" is not a known preset', suggest(written.shown, presets.NAMES) or hint
-            )
+            raise Unfit(f'{label}: "{written.shown}" is not a known preset', presets.meant(written.shown) or hint)
         return written.text
 
     return typed(convert, shape_of(choice(presets.NAMES)), named)
