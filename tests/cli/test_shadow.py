@@ -93,6 +93,8 @@ def test_diff_of_a_file_with_problems_or_of_the_file_itself_says_so(gateway, sin
     same = run("diff", "routes.yaml", cwd=gateway.folder)
     assert same.returncode == 2
     assert "routes.yaml is the file in force" in same.stderr
+    missing = run("diff", "nowhere.yaml", cwd=gateway.folder)
+    assert (missing.returncode, "does not exist" in missing.stderr) == (2, True)
 
 
 def test_serve_with_a_shadow_names_the_requests_that_differ_for_live_events(tmp_path, sink):

@@ -37,7 +37,8 @@ def test_every_verb_prints_json(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_every_help_page_has_an_example_that_can_be_typed(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").touch()
+    for file in (".env", "new.yaml"):
+        (tmp_path / file).touch()
     said = command.run(*name.split(), "--help", cwd=tmp_path).stdout
     assert EXAMPLES[name] in " ".join(said.split())
     words = shlex.split(EXAMPLES[name].partition(" > ")[0])[1:]

@@ -123,7 +123,7 @@ def render(**given: Any) -> None:
 
 
 @click.command("diff", cls=Verb)
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @options.config
 @options.store
 @click.option(
