@@ -25,7 +25,9 @@ def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
     except ConfigError as error:
         _FORMATS[output](config, [*error.problems, *exposed])
         return 1
-    warnings = [*loaded.warnings, *exposed]
+    # Without an environment this is not the machine of the gateway.
+    unwritable = () if no_env else surroundings.unwritable(config, loaded)
+    warnings = [*loaded.warnings, *exposed, *unwritable]
     _FORMATS[output](config, warnings)
     refused = strict and bool(warnings)
     if output == "text":

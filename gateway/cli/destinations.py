@@ -40,7 +40,7 @@ def _row(each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
     return [
         [(each["name"], "" if each["in_file"] else "dim")],
         [each["type"]],
-        [_condition(each)],
+        [condition(each)],
         [f"{each['pending']:,}"],
         [(f"{each['dead']:,}", "red" if each["dead"] else "")],
         [duration(round(each["oldest_due_s"])) if each["oldest_due_s"] >= 1 else ""],
@@ -53,7 +53,7 @@ def _row(each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
     ]
 
 
-def _condition(each: Mapping[str, Any]) -> Part:
+def condition(each: Mapping[str, Any]) -> Part:
     """Its condition in a word, then what holds it and why."""
     word = each["condition"]
     error = each["last_error"]["reason"] if each["last_error"] and word not in UNTROUBLED else ""

@@ -16,6 +16,7 @@ from msgspec.structs import asdict, astuple
 
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
+from gateway.cli.destinations import condition
 from gateway.cli.offline import reading
 from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
 from gateway.event.tracks import MOST_RECORD
@@ -42,6 +43,8 @@ YEARS: Final = range(2025, 2101)
 #: How far the store's clock may be ahead before it is a warning, seconds.
 AHEAD_S: Final = 60.0
 NONE_RUNS: Final = "no gateway is running here (use --url for another address)"
+#: Conditions of a destination in which its deliveries wait.
+HELD: Final = frozenset({"circuit open", "denied", "probing", "paused"})
 #: Time limit for DNS, connection and TLS together, seconds.
 REACH_S: Final = 10.0
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -92,6 +95,10 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield from permissions(health.files)
     yield from permissions([config.parent / ".env"], others=surroundings.OTHERS)
     yield running
+    if running.verdict == "ok" and running.said != NONE_RUNS:
+        yield from _held(url)
+    if isinstance(loaded, Config):
+        yield from (Finding(name, "fail", *said) for name, *said in surroundings.unwritable_files(loaded))
     if online and isinstance(loaded, Config):
         yield from asyncio.run(_reached(loaded))
 
@@ -319,6 +326,22 @@ def readiness(answer: Mapping[str, Any] | None) -> Finding:
         return Finding("gateway", "warn", f"{answer['status']}; its file: {answer['config']}", "run `gateway check`")
     checked = f"; its store: {answer['store']}" if "store" in answer else ""
     return Finding("gateway", "ok", f"{answer['status']}{checked}")
+
+
+def _held(url: str) -> Iterator[Finding]:
+    try:
+        destinations = api.ask(url, "/api/destinations")
+    except GatewayError as error:
+        yield Finding("destinations", "warn", f"unknown: {error}", "then `gateway destinations` shows each")
+        return
+    yield from held(destinations)
+
+
+def held(destinations: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """The destinations that get nothing, or only a probe, as the running gateway describes them."""
+    for each in destinations:
+        if each["condition"] in HELD:
+            yield Finding(each["name"], "warn", condition(each)[0], "see `gateway destinations`")
 
 
 async def _reached(config: Config) -> Sequence[Finding]:

@@ -1,8 +1,9 @@
 """What a verb finds where it runs: the environment, ``.env``, routes.yaml, and the usual addresses of a gateway."""
 
 import os
+import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +56,34 @@ def exposed_secrets(env_file: Path | None) -> Sequence[Problem]:
         return ()
     said, remedy = exposed(env_file, mode)
     return (Problem(Place(env_file.name), said, remedy, "warning"),)
+
+
+def unwritable_files(config: "Config") -> Iterator[tuple[str, str, str]]:
+    """The destinations that are files to which nothing can be appended here: their name, what is wrong, the remedy."""
+    from gateway.destinations.file import FILE
+    from gateway.egress.files import without_folder
+
+    for name, destination in config.destinations.items():
+        if destination.kind is not FILE:
+            continue
+        file, shown = Path(destination.target.path), config.masks.text(destination.target.path)
+        folder = file.parent
+        if wrong := without_folder(file):
+            remedy = f"mkdir -p {config.masks.text(shlex.quote(str(folder)))}"
+            if not file.is_absolute():
+                remedy += ", in the working directory of the gateway"
+            yield name, f"{shown}: {config.masks.text(wrong)}", remedy
+        elif not os.access(lacking := file if file.exists() else folder, os.W_OK):
+            remedy = "let the user of the gateway write there"
+            yield name, f"{shown}: {config.masks.text(str(lacking))} is not writable", remedy
+
+
+def unwritable(path: Path, config: "Config") -> Sequence[Problem]:
+    """A warning for each of them."""
+    return [
+        Problem(Place(path.name), f"destinations.{name}.path: {said}", remedy, "warning")
+        for name, said, remedy in unwritable_files(config)
+    ]
 
 
 def log_exposed_secrets(env_file: Path | None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from gateway.errors import FileFailed
 from gateway.machine.links import ForeignLink, followed
@@ -50,11 +51,21 @@ def _append_durably(path: str, lines: Sequence[bytes]) -> str:
         finally:
             os.close(descriptor)
     except ForeignLink as error:
-        return f"cannot append to {path!r}: {error.strerror}"
+        return f"cannot append to {path}: {error.strerror}"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        return f"cannot append to {path}: {without_folder(Path(path)) or os.strerror(error.errno or 0).lower()}"
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
-        return f"cannot append to {path!r}: {reason}"
+        return f"cannot append to {path}: {reason}"
     return ""
+
+
+def without_folder(path: Path) -> str:
+    """What is wrong with the folder of a file that is to be created, in words; empty if it is there."""
+    folder = path.parent
+    if folder.is_dir():
+        return ""
+    return f"its folder {folder} is not a folder" if os.path.lexists(folder) else f"its folder {folder} does not exist"
 
 
 def _append(descriptor: int, data: bytes) -> None:

@@ -205,3 +205,17 @@ def test_a_terminal_in_another_encoding_shows_what_it_can(tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, b"")
     assert rb"\u201ca\u201d \u2014 \xe9" in done.stdout
+
+
+FILED = HEAD + "destinations: {archive: {type: file, path: archive/events.ndjson}}\nalways: [{to: archive}]\n"
+
+
+def test_a_file_whose_folder_does_not_exist_is_warned_of_where_the_gateway_runs(tmp_path):
+    warned = run(tmp_path, FILED)
+    assert warned.returncode == 0
+    assert (
+        "archive/events.ndjson: its folder archive does not exist  (mkdir -p archive, in the working" in warned.stdout
+    )
+    assert "folder" not in run(tmp_path, FILED, "--no-env").stdout
+    (tmp_path / "archive").mkdir()
+    assert "folder" not in run(tmp_path, FILED).stdout

@@ -320,3 +320,49 @@ def test_a_proxy_that_wants_a_login_fails(tmp_path):
 def test_a_destination_that_nobody_listens_at_fails(tmp_path):
     found = reached(tmp_path, 'url: "http://127.0.0.1:1"')
     assert (found.verdict, found.said) == ("fail", "connection refused")
+
+
+@pytest.mark.parametrize(
+    ("made", "said", "remedy"),
+    [
+        ([], "its folder {folder} does not exist", "mkdir -p {folder}"),
+        (["rx"], "{folder} is not writable", "let the user of the gateway write there"),
+        (["rwx"], None, None),
+    ],
+    ids=["no folder", "not writable", "as it should be"],
+)
+def test_a_file_destination_that_cannot_be_written_fails(tmp_path, capsys, monkeypatch, made, said, remedy):
+    folder = tmp_path / "archive"
+    (tmp_path / "routes.yaml").write_text(
+        f"version: 1\nsources: {{xobito: {{preset: xobito, secret: s3cret-of-xobito}}}}\nalways: [{{to: archive}}]\n"
+        f"destinations: {{archive: {{type: file, path: {folder}/events.ndjson}}}}\n"
+    )
+    for mode in made:
+        folder.mkdir()
+        if "w" not in mode:
+            # Root may write everywhere.
+            monkeypatch.setattr(os, "access", lambda at, _how: at != folder)
+    found = [each for each in findings(tmp_path, capsys) if each["check"] == "archive"]
+    assert [(each["verdict"], each["remedy"]) for each in found] == (
+        [("fail", remedy.format(folder=folder))] if remedy else []
+    )
+    assert all(said.format(folder=folder) in each["said"] for each in found)
+
+
+@pytest.mark.parametrize(
+    ("word", "held", "said"),
+    [
+        ("circuit open", "circuit open after 5 failures, next probe in 21 s", "circuit open after 5 failures"),
+        ("paused", "paused by ada: an upgrade", "paused by ada: an upgrade"),
+        ("dead letters", "", None),
+        ("healthy", "", None),
+    ],
+)
+def test_the_destinations_that_a_running_gateway_holds_are_told(word, held, said):
+    error = {"reason": "connection refused"} if word == "circuit open" else None
+    described = {"name": "crm", "condition": word, "held": held, "last_error": error, "muted": None}
+    found = list(doctor.held([described]))
+    assert [(each.check, each.verdict, each.remedy) for each in found] == (
+        [("crm", "warn", "see `gateway destinations`")] if said else []
+    )
+    assert all(said in each.said and (not error or "connection refused" in each.said) for each in found)

@@ -703,7 +703,8 @@ def test_a_line_whose_caller_gave_up_before_it_was_written_is_left_out(
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        pytest.param("{tmp}/missing/x.ndjson", "no such file or directory", id="no folder"),
+        pytest.param("{tmp}/missing/x.ndjson", "its folder {tmp}/missing does not exist", id="no folder"),
+        pytest.param("{tmp}/fifo/x.ndjson", "its folder {tmp}/fifo is not a folder", id="a file instead of a folder"),
         pytest.param("{tmp}", "is a directory", id="a folder"),
         pytest.param("{tmp}/fifo", "not a regular file", id="a pipe"),
         pytest.param("{tmp}/a\0b", "embedded null byte", id="a null byte"),
@@ -714,7 +715,7 @@ def test_a_file_that_cannot_be_appended_to_names_itself_and_why(path: str, reaso
     [error] = sent(FileAppend(path=path.format(tmp=tmp_path), line=b"1"))
     assert isinstance(error, FileFailed)
     assert str(tmp_path) in str(error)
-    assert reason in str(error)
+    assert reason.format(tmp=tmp_path) in str(error)
 
 
 def test_a_full_disk_fails_the_lines_that_waited_and_the_next_ones_go_on(

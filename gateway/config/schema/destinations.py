@@ -232,7 +232,7 @@ class DestinationKeys(DefaultsKeys):
     )
     path: Words | None = key(
         values.words,
-        "the file to append one JSON line to for each delivery, relative to the working directory unless it starts with /",
+        "the file to append one JSON line to for each delivery, relative to the working directory of the gateway unless it starts with /; its folder must exist",
         types=_types_with("path"),
     )
     enabled: bool = key(
