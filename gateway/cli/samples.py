@@ -16,13 +16,14 @@ from gateway.cli.given import Given
 from gateway.errors import GatewayError, Unparsable
 from gateway.event.forms import pairs
 from gateway.event.naming import Naming
-from gateway.event.paths import MISSING, assign, lookup
+from gateway.event.paths import MISSING, PathRefused, assign, lookup, split_path
 from gateway.event.payload import parse
 from gateway.model import HttpRequest
 from gateway.rehearsal.curl import command
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import Request
+from gateway.wording import suggest
 
 
 class SourceUnclear(GatewayError):
@@ -48,7 +49,7 @@ def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()
     """``sample`` as another event that happens ``now``: with the current ``timestamp``, and ids that no other has.
 
     One without either gets the field ``gateway_sample``. JSON becomes compact, a form stays a form; of XML and text
-    nothing is changed. ``changes`` are ``attrs.email=a@b.c`` or ``data.id=7``; a value that is JSON keeps its type.
+    nothing is changed. ``changes`` are ``attrs.email=a@b.c`` or ``payload.data.id=7``; a value that is JSON keeps its type.
     Raises ValueError.
     """
     try:
@@ -62,8 +63,23 @@ def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()
         path, equals, text = change.partition("=")
         if not equals or not path:
             raise ValueError(f"--set {change}: write PATH=VALUE, for example attrs.email=a@b.c")
+        _refuse_elsewhere(path, naming)
         assign(payload, naming.payload_path(path, payload), value_of(text))
     return msgspec.json.encode(payload)
+
+
+def _refuse_elsewhere(path: str, naming: Naming) -> None:
+    """As in ``set`` of a test, only a field of the event can be changed."""
+    try:
+        root, *rest = split_path(path)
+    except PathRefused as refused:
+        raise ValueError(f'--set {path}: "{path}" {refused}; {refused.hint}') from None
+    homes = [*sorted(naming.shortcut_names), "payload"]
+    if root not in homes or not rest or "" in rest:
+        roots = sorted([*homes, "headers"])
+        hint = suggest(root, roots) if rest and root not in roots else ""
+        hint = hint or f"start with one of {', '.join(roots)}: {homes[0]}.{'name' if root in roots else path}"
+        raise ValueError(f'--set {path}: "{path}" is not a field of the event; {hint}')
 
 
 _FORM: Final = re.compile(rb"[\w.*+%-]+=[^<>{}\s]*")
