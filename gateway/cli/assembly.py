@@ -79,6 +79,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             operations=self.operations,
             access=Access(options, sessions, gateway.clock, lambda: gateway.config.console_url),
             live=self.live,
+            rejections=self.rejections,
             shadows=self.shadows,
             vigil=self.vigil,
             scrape=Scrape(gateway, self.dispatcher, self.readiness, crew),

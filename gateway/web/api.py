@@ -277,7 +277,7 @@ def _reading(context: Context) -> list[Any]:
     ) -> list[dict[str, Any]]:
         which = Which(source=source, client=client, reason=reason)
         most = selection.page(limit)
-        rows = await store.rejected(limit=most if which.is_empty else refusals.MOST)
+        rows = await context.rejections.newest(limit=most if which.is_empty else refusals.MOST)
         return [refusals.document(context.gateway.config, each) for each in refusals.meant(rows, which)[:most]]
 
     return [events, event, try_at_once, deliveries, dead, rejected]

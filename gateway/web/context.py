@@ -13,6 +13,7 @@ from gateway.process import Gateway
 from gateway.web.auth import Access
 from gateway.web.health import Readiness, Scrape
 from gateway.web.live import Live
+from gateway.web.rejections import Rejections
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,7 @@ class Context(Struct, frozen=True, kw_only=True):
     #: Who may do what, and who is logged in.
     access: Access
     live: Live
+    rejections: Rejections
     shadows: Shadows
     vigil: Vigil
     scrape: Scrape

@@ -25,7 +25,7 @@ def handlers(context: Context) -> list[Any]:
     @get("/refused")
     async def refused(request: Request[Any, Any, Any]) -> Page:
         asked = {name: request.query_params.get(name, "").strip()[:_LONGEST] for name in ("source", "client", "reason")}
-        rows = await context.gateway.store.rejected(limit=refusals.MOST)
+        rows = await context.rejections.newest(limit=refusals.MOST)
         found = refusals.meant(rows, Which(**asked))
         body = console.refused_page(
             await framed(context, request, "refused"),
@@ -46,5 +46,5 @@ def documents(config: Config, rows: Sequence[Rejected]) -> list[dict[str, Any]]:
 
 async def newest(context: Context, source: str, *, limit: int) -> list[dict[str, Any]]:
     """The newest refused requests, of one source or of all ("")."""
-    rows = await context.gateway.store.rejected(limit=limit)
+    rows = await context.rejections.newest(limit=limit)
     return documents(context.gateway.config, refusals.meant(rows, Which(source=source)))

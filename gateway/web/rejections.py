@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from gateway import telemetry
 from gateway.dispatcher.steps import for_ever
-from gateway.errors import RequestRefused
+from gateway.errors import RequestRefused, StoreUnavailable
 from gateway.hiding.addresses import masked_path
 from gateway.store import Store
 from gateway.store.queries import Rejected
@@ -68,6 +69,7 @@ class Rejections:
         #: Of each source: how many kinds are gathered, and how many causes were logged.
         self._kinds: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
+        self._flushing = asyncio.Lock()
 
     def refuse(self, source: str, path: str, refusal: RequestRefused, client: str) -> None:
         """Count one and log it. ``path`` is the path as requested; a secret in it is not kept."""
@@ -108,13 +110,21 @@ class Rejections:
 
     async def flush(self, *, is_last: bool = False) -> None:
         """Store what was gathered. If this raises StoreUnavailable, it is lost here; the log has it."""
-        self._log_counts(is_last=is_last)
-        gathered, self._gathered = self._gathered, {}
-        self._kinds.clear()
-        if gathered:
-            await self._store.reject(
-                [Rejected(at=at, count=count, **kind._asdict()) for kind, (at, count) in gathered.items()]
-            )
+        async with self._flushing:
+            self._log_counts(is_last=is_last)
+            gathered, self._gathered = self._gathered, {}
+            self._kinds.clear()
+            if gathered:
+                await self._store.reject(
+                    [Rejected(at=at, count=count, **kind._asdict()) for kind, (at, count) in gathered.items()]
+                )
+
+    async def newest(self, *, limit: int) -> Sequence[Rejected]:
+        """The stored ones, newest first, with those that this process has gathered so far."""
+        # A full disk keeps nobody from reading.
+        with suppress(StoreUnavailable):
+            await self.flush()
+        return await self._store.rejected(limit=limit)
 
     def _log_counts(self, *, is_last: bool) -> None:
         now = self._clock()

@@ -63,7 +63,7 @@ def handlers(context: Context) -> list[Any]:
             raise UnknownName(f"no source {printable(name[:100])} in routes.yaml")
         known = config.sources[name]
         standing = await context.vigil.standing(known)
-        turned_away = refusals.meant(await store.rejected(limit=refusals.MOST), refusals.Which(source=name))
+        turned_away = refusals.meant(await context.rejections.newest(limit=refusals.MOST), refusals.Which(source=name))
         return page_of(
             console.source_page(
                 await framed(context, request, "routes"),

@@ -16,6 +16,7 @@ from gateway.web import AdminOptions, Context, Live, Readiness
 from gateway.web.admin import admin_app
 from gateway.web.auth import Access
 from gateway.web.health import Scrape
+from gateway.web.rejections import Rejections
 from gateway.web.sessions import Sessions
 from tests.world import World
 
@@ -31,6 +32,7 @@ class Desk(World):
     async def __aenter__(self) -> "Desk":
         await super().__aenter__()
         self.live = Live(self.store)
+        self.rejections = Rejections(self.store, self.clock)
         self.readiness = Readiness()
         self.shadows = Shadows(self.gateway)
         self.vigil = Vigil(self.gateway, self.dispatcher, lambda: True)
@@ -50,6 +52,7 @@ class Desk(World):
                 lambda: self.gateway.config.console_url,
             ),
             live=self.live,
+            rejections=self.rejections,
             shadows=self.shadows,
             vigil=self.vigil,
             scrape=Scrape(self.gateway, self.dispatcher, self.readiness),

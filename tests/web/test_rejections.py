@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from gateway import telemetry
-from gateway.errors import BodyTooLarge, SignatureRefused, UnknownSource
+from gateway.errors import BodyTooLarge, SignatureRefused, StoreUnavailable, UnknownSource
 from gateway.store.queries import Rejected
 from gateway.web import rejections
 from gateway.web.rejections import MOST_KINDS, MOST_LOGGED, OTHERS, QUIET_S, Rejections
+from tests.web.desk import Desk
 from tests.world import World, story
 
 HERE = "203.0.113.7"
@@ -128,3 +129,27 @@ async def test_the_loop_hands_them_on_about_once_a_second(tmp_path, monkeypatch)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@story
+@pytest.mark.parametrize("path", ["/api/rejected", "/refused", "/sources/xobito"])
+async def test_a_request_that_was_just_refused_is_shown_at_once(tmp_path, path):
+    async with Desk(tmp_path, "") as desk:
+        desk.rejections.refuse("xobito", "/in/xobito", SignatureRefused("no x-webhook-signature header"), HERE)
+        answer = await desk.client.get(path, headers={"accept": "application/json, text/html"})
+    assert (answer.status_code, "no x-webhook-signature header" in answer.text) == (200, True)
+
+
+@story
+async def test_a_store_that_cannot_write_still_shows_what_it_has(tmp_path, monkeypatch):
+    async with World(tmp_path, "") as world:
+        gathered = Rejections(world.store, world.clock)
+        gathered.refuse("xobito", "/in/xobito", SignatureRefused("no x-webhook-signature header"), HERE)
+        [before] = await gathered.newest(limit=5)
+
+        async def refuse(_rows):
+            raise StoreUnavailable("the disk is full")
+
+        monkeypatch.setattr(world.store, "reject", refuse)
+        gathered.refuse("xobito", "/in/xobito", SignatureRefused("does not match"), HERE)
+        assert await gathered.newest(limit=5) == [before]
