@@ -187,10 +187,10 @@ def _in_their_words(answer: handshakes.Answer) -> Answer:
 
 
 def _of_duplicate(one: Appended) -> str:
-    """What became of an event that was known already, and how to send its dead deliveries again."""
+    """What became of an event that was known already, and how to send those of its deliveries that died."""
     if one.replayed:
         return f"{count(one.replayed, 'dead delivery', 'dead deliveries')} replayed"
-    return f"not delivered again; to send its dead deliveries: gateway replay --dead {one.event_id}"
+    return f"not delivered again; if some of its deliveries died, send them with: gateway replay --dead {one.event_id}"
 
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> str:

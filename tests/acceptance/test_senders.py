@@ -160,7 +160,7 @@ def test_a_secret_in_the_address_is_compared_and_never_logged(gateway):
 
 def repeated(first):
     """The answer to a request that is sent again."""
-    note = f"not delivered again; to send its dead deliveries: gateway replay --dead {first['id']}"
+    note = f"not delivered again; if some of its deliveries died, send them with: gateway replay --dead {first['id']}"
     return {**first, "duplicate": True, "note": note}
 
 

@@ -57,7 +57,9 @@ async def test_a_new_event_is_202_with_its_id_and_the_same_again_is_a_duplicate_
     first = await door.send(BODY)
     again = await door.send(BODY)
     assert (first.status, first.json) == (202, {"id": first.json["id"], "duplicate": False})
-    note = f"not delivered again; to send its dead deliveries: gateway replay --dead {first.json['id']}"
+    note = (
+        f"not delivered again; if some of its deliveries died, send them with: gateway replay --dead {first.json['id']}"
+    )
     assert (again.status, again.json) == (202, {"id": first.json["id"], "duplicate": True, "note": note})
     assert await door.refused() == [("/in/xobito", 202, f"duplicate of {first.json['id']}: {note}")]
 
