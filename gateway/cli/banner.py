@@ -43,7 +43,7 @@ def banner(config: Config, ingest_address: str, admin_address: str, store_url: s
     if event is None:
         return "\n".join([*lines, f"  Nothing is known of what {_sender(source)} sends: post to {url}", ""])
     lines += [
-        f"  Paste this {_called(event)}; {_what_happens(config, event)}. Pasted again, it is recognized as a duplicate:",
+        f"  Paste the {_called(event)}; {_what_happens(config, event)}. Pasted again, it is recognized as a duplicate:",
         "",
         _curl(url, source, event),
         "",
@@ -56,7 +56,7 @@ def _sender(source: Source) -> str:
 
 
 def _called(event: Example) -> str:
-    return event.name if " " not in event.name else f'event of the test "{event.name}"'
+    return f'event "{event.name}"' if " " not in event.name else f'event of the test "{event.name}"'
 
 
 def _others(config: Config, first: Source, ingest_address: str) -> Sequence[str]:
@@ -68,8 +68,8 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
     title = _sender(source)
     if source.name in config.demo_sources:
         return [
-            f"            verified with the demo secret, which everyone knows: before {title} may post here,",
-            "            put the secret you typed there into .env; it takes effect as soon as you save it",
+            "            verified with the demo secret, which everyone knows: before real events arrive,",
+            f"            put the secret that you set at {title} into .env; it takes effect as soon as you save it",
         ]
     return [
         f"            {title} must reach it from the internet: give it https://<your-host>{source.path},",
@@ -87,7 +87,7 @@ def _what_happens(config: Config, event: Example) -> str:
     )
     if real:
         return f"it is a test event and is sent FOR REAL to any of these that its routes name: {', '.join(real)}"
-    sends = f"the route {event.routes[0]} sends it"
+    sends = f'the route "{event.routes[0]}" sends it'
     return f"{sends}, and the message is in the inbox at once" if config.inboxes else f"{sends} at once"
 
 

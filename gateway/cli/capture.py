@@ -139,11 +139,11 @@ def _report(
     if as_json:
         terminal.print_json({"file": str(file), "event": event["id"], "type": event["type"], "redacted": list(hidden)})
         return
-    terminal.say(f"{event['type']} ({event['id']}) is now the sample {file}")
+    terminal.say(f"{event['type']} ({event['id']}) saved as sample {file}")
     if hidden:
         terminal.say(f"redacted, with other values in their place: {', '.join(hidden)}")
     elif not source.redaction.paths:
-        terminal.say("it holds the data of real people unless the source redacts it: redact: [attrs.email]")
+        terminal.say("it may contain personal data; to mask it, add redact: [attrs.email] to the source")
     if not source.samples_folder:
         terminal.say(f"add to the source {source.name} in {place.config}: samples: samples/{source.name}")
     terminal.say(f"then: gateway explain {event['type']} --source {source.name}")

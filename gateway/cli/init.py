@@ -73,8 +73,9 @@ def _starter_files() -> Mapping[str, bytes]:
 def _refuse_overwriting(folder: Path, files: Mapping[str, bytes]) -> None:
     # A dangling link is in the way, too.
     if there := [name for name in files if os.path.lexists(folder / name)]:
+        them = "it" if len(there) == 1 else "them"
         raise InTheWay(
-            f"{folder} has {', '.join(there)} already, and nothing is overwritten: move them away, or give another folder"
+            f"{folder} has {', '.join(there)} already, and nothing is overwritten: move {them} away, or give another folder"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import click
+from msgspec.structs import replace
 
 from gateway.cli import api, terminal
 from gateway.cli.client import NobodyListens, Unreachable
@@ -134,7 +135,10 @@ def _nothing(wanted: Wanted, *, as_json: bool) -> int:
     elif wanted.ids:
         terminal.say(f"Nothing to do: there is no delivery to {wanted.verb} for {in_words(wanted.which, wanted.ids)}.")
     else:
-        terminal.say(f"Nothing to do: no deliveries match: {in_words(wanted.which)}.")
+        is_dead = wanted.which.state == "dead"
+        asked = in_words(replace(wanted.which, state="") if is_dead else wanted.which)
+        which = "" if asked == "all" else f" ({asked})"
+        terminal.say(f"No {'dead letters' if is_dead else 'deliveries'} to {wanted.verb}{which}.")
     return 0
 
 

@@ -126,7 +126,7 @@ def _keys(kind: Kind, name: str) -> Iterator[str]:
 
 def _others(preset: Preset, sample: str) -> str:
     others = [each for each in preset.samples if each != sample]
-    return f"   # `gateway sources {preset.name}` lists more" if others else ""
+    return f"   # `gateway sources {preset.name}` shows other sample events" if others else ""
 
 
 def _event(preset: Preset) -> tuple[str, str, Sequence[str]]:

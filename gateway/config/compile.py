@@ -138,9 +138,12 @@ def _report_missing(reading: Reading) -> None:
             f"{name} (line {place.line})" if place.file == main else f"{name} ({place.file}:{place.line})"
             for name, place in reading.missing.items()
         )
+        are_empty = all(name in reading.references.environ for name in reading.missing)
         hint = (
             "set them, or write a default: ${NAME:-...}; no value can be made up for them"
             if reading.no_env
+            else "they are empty: give each a value in the environment or in .env"
+            if are_empty
             else "set them in the environment, or in .env next to the file; `serve` reads it with --env-file .env"
         )
         reading.error(Place(reading.report.file), f"not set: {names}", hint)

@@ -48,7 +48,10 @@ def _content(disk: Disk, name: str) -> bytes:
         return disk.read(name, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a valid path"
-        problem = Problem(Place(path.name), f"cannot read {path}: {reason}", "name the file with -c")
+        hint = "name the file with -c"
+        if isinstance(error, FileNotFoundError):
+            hint += ", or let `gateway init` write a first one"
+        problem = Problem(Place(path.name), f"cannot read {path}: {reason}", hint)
         raise ConfigError([problem]) from None
 
 

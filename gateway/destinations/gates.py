@@ -157,7 +157,7 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     if next_start > now:
         # Nothing starts before the next probe either.
         again_at = next_start if gate.next_probe is None else max(next_start, gate.next_probe)
-        return Permit(count=0, again_at=again_at, why=_why_not_yet(gate, next_start, now))
+        return Permit(count=0, again_at=again_at, why=_why_not_yet(gate, again_at, now))
     if gate.next_probe is None:
         interval_s = max(rules.interval_s, _pace_s(gate, now))
         return Permit(count=int(AHEAD_S / interval_s) + 1 if interval_s else 1_000_000)
@@ -186,6 +186,8 @@ def _why_not_yet(gate: Gate, next_start: float, now: float) -> str:
     """Why nothing starts before then, in words."""
     if gate.waits_until > now:
         return f"it asked to wait (too many requests), next start in {_in(next_start - now)}"
+    if gate.next_probe is not None:
+        return f"{why_open(gate.failures, gate.denied)}, next probe in {_in(next_start - now)}"
     return f"next start in {_in(next_start - now)}"
 
 

@@ -9,7 +9,7 @@ Freed = Literal["resumed", "probed", "unthrottled", "still_paused", "nothing"]
 #: In words, after the name of the destination.
 FREED: Final[Mapping[Freed, str]] = {
     "resumed": "is resumed: what waits for it goes out now",
-    "probed": "is tried at once: the next delivery that is due goes out, and if it is accepted, the others follow",
+    "probed": "is tried now with one delivery: if it is accepted, the rest follow",
     "unthrottled": "is sent to again now, although it asked to wait",
     "still_paused": "is still paused",
     "nothing": "was not paused, and nothing holds it now",

@@ -119,10 +119,19 @@ def _console_lines(put: Callable[[bytes], None]) -> _Write:
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
 
     def write(name: str, level: Level, fields: MutableMapping[str, Any]) -> None:
-        line = stamp(None, level, {"event": name, "level": level, **_harmless(fields)})
+        line = stamp(None, level, {"event": name, "level": level, **_short(_harmless(fields))})
         put(render(None, level, line).encode("utf-8", "backslashreplace"))
 
     return write
+
+
+def _short(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields for people: without those that say nothing, and with seconds to the millisecond."""
+    return {
+        name: round(value, 3) if isinstance(value, float) else value
+        for name, value in fields.items()
+        if value not in (None, "")
+    }
 
 
 def _traced(fields: Mapping[str, Any]) -> MutableMapping[str, Any]:

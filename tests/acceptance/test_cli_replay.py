@@ -75,7 +75,7 @@ def test_a_destination_that_nobody_knows_is_no_replay_of_nothing(gateway, is_run
 
 def test_a_replay_of_nothing_says_what_there_is_none_of(gateway):
     said = gateway.verb("replay", "--dead", "--destination", "crm", "--cause", "answered 500").stdout
-    assert said == "Nothing to do: no deliveries match: dead for crm, answered 500.\n"
+    assert said == "No dead letters to replay (for crm, answered 500).\n"
     assert gateway.verb("replay", "--dead", "--destination", "crm", "--json").stdout == "null\n"
 
 

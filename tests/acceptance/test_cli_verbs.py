@@ -51,7 +51,7 @@ SAID = {
     "replay EVENT --dry-run": "2 deliveries would be replayed",
     "discard EVENT --dry-run": "1 delivery would be discarded",
     "forget --find data.id=1 --dry-run": "1 event would be forgotten; nothing was changed",
-    "capture xobito --last": "is now the sample samples/xobito/contact.created.request.json",
+    "capture xobito --last": "saved as sample samples/xobito/contact.created.request.json",
     "handshake asana": "asana accepts a secret from its sender until",
     "backup copy.db": "copy.db: ",
     "migrate": "nothing to do",

@@ -28,16 +28,19 @@ def printed(folder, routes):
 def test_a_request_of_every_sender_is_there_to_paste(tmp_path, name):
     said = printed(tmp_path, small.routes(presets.load(name), KINDS["slack"]))
     title = presets.load(name).title
-    assert f"; the route {name}-to-slack sends it, and the message is in the inbox at once." in said
+    assert f'; the route "{name}-to-slack" sends it, and the message is in the inbox at once.' in said
     assert (
         re.search(rf"^  curl -sS '?http://127\.0\.0\.1:8080/in/{name}\b", said, re.MULTILINE)
         or f"(only {title} can sign: " in said
     )
-    assert f"before {title} may post here" in said or f"{title} must reach it from the internet" in said
+    assert (
+        f"put the secret that you set at {title} into .env" in said
+        or f"{title} must reach it from the internet" in said
+    )
 
 
 def test_so_is_one_of_a_sender_that_the_file_declares_and_it_is_called_by_its_name(tmp_path):
     said = printed(tmp_path, DECLARED)
-    assert "before one may post here" in said
-    assert "; the route all sends it" in said
+    assert "before real events arrive,\n            put the secret that you set at one into .env" in said
+    assert '; the route "all" sends it' in said
     assert "  curl -sS http://127.0.0.1:8080/in/one -H 'content-type: application/json' -H 'x-signature: " in said

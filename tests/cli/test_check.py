@@ -219,3 +219,21 @@ def test_a_file_whose_folder_does_not_exist_is_warned_of_where_the_gateway_runs(
     assert "folder" not in run(tmp_path, FILED, "--no-env").stdout
     (tmp_path / "archive").mkdir()
     assert "folder" not in run(tmp_path, FILED).stdout
+
+
+def test_without_a_file_the_verb_that_writes_one_is_named(tmp_path):
+    done = command.run("check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "name the file with -c, or let `gateway init` write a first one" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [("", "set them in the environment, or in .env"), ("A_URL=\n", "they are empty: give each a value in the")],
+    ids=["not there", "empty"],
+)
+def test_a_variable_that_is_empty_is_told_from_one_that_is_not_there(tmp_path, lines, said):
+    (tmp_path / ".env").write_text(lines)
+    done = run(tmp_path, GOOD.replace("https://crm.example.com", "${A_URL}"))
+    assert "not set: A_URL (line 3)" in done.stdout
+    assert said in done.stdout

@@ -463,3 +463,10 @@ def test_every_gate_opens_again_by_itself(outcomes):
 def test_how_long_it_waits_is_said_as_people_say_it(wait_s, said):
     gate = learned(Gate(), Learned(outcome="limited", wait_s=wait_s), 0.0, "d")
     assert permit(gate, OPEN_RULES, 0.0).why.endswith(f"next start in {said}")
+
+
+def test_while_a_circuit_is_open_one_time_is_said_that_of_the_next_probe():
+    rules = replace(OPEN_RULES, interval_s=30.0)
+    gate = replace(denied("a", "b", "c"), last_start=0.0, next_probe=60.0)
+    assert permit(gate, rules, 10.0).why == "3 different events denied, next probe in 50 s"
+    assert permit(replace(gate, next_probe=20.0), rules, 10.0).why == "3 different events denied, next probe in 20 s"

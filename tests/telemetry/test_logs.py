@@ -198,3 +198,13 @@ def test_the_log_alone_loads_no_library_for_metrics_or_terminals():
         "print({'prometheus_client', 'structlog'} & {*sys.modules})"
     )
     assert done.stdout == "set()\n"
+
+
+def test_on_a_terminal_a_field_that_says_nothing_is_left_out_and_seconds_end_at_the_millisecond():
+    done = run_python(
+        "from gateway import telemetry as t\n"
+        "t.configure_log('console')\n"
+        "t.log('delivery.attempted', destination='crm', reason='', next_s=None, status=0, duration_ms=1.23456789)\n"
+        "t.flush_log()"
+    )
+    assert re.search(r"delivery.attempted +destination=crm duration_ms=1.235 status=0$", done.stderr.rstrip())

@@ -50,7 +50,7 @@ class OwnerLock:
         except OSError:
             owner = _first_line(os.pread(self._descriptor, 200, 0)) or "another process"
             os.close(self._descriptor)
-            raise StoreLocked(f"{path} is in use by {owner}; stop that one first, or name another file") from None
+            raise StoreLocked(f"{path} is in use by {owner}; stop that one first, or use another --store") from None
         found = os.pread(self._descriptor, 200, 0)
         #: Whether the last owner ended without removing its name.
         self.was_left = bool(_first_line(found))
