@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from gateway import errors
 from gateway.cli import cli
@@ -99,6 +100,19 @@ def whole_file(example: str) -> str:
         lines = "".join(line for line in body.splitlines(True) if line.split(":")[0].strip() not in names)
         file = f"{file[: own.end()]}{lines}{file[own.end() :]}" if own else f"{file}{section}:\n{body}"
     return file
+
+
+def test_the_loop_of_the_readme_keeps_the_items_of_an_order_apart(tmp_path):
+    loop = re.search(r"`(\{% for item in payload\.line_items .*?)`", (ROOT / "README.md").read_text("utf-8"))[1]
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\nsources: {shop: {preset: shopify, secret: s3cret-of-the-docs}}\n"
+        "destinations: {chat: {type: slack, url: https://hooks.slack.com/services/T/B/x}}\n"
+        f"routes:\n  - {{name: a, source: shop, match: orders/create, to: chat, text: '{loop}'}}\n"
+        "tests: [{name: t, event: orders/create, expect: "
+        "{chat: {text: '1 x IPOD2008PINK, 1 x IPOD2008BLACK'}}}]\n"
+    )
+    ran = CliRunner().invoke(cli, ["test", "-c", str(tmp_path / "routes.yaml")])
+    assert ran.exit_code == 0, ran.output
 
 
 @pytest.mark.parametrize("example", list(examples()))
