@@ -102,7 +102,7 @@ _UNDER_A_KEY: Final = re.compile(
 
 
 def starred(line: str, public: Collection[str] = (), *, is_yaml: bool = True) -> str:
-    """A line of a file with a star for each character after the host of an address.
+    """A line of a file with a star for each character after the host of an address; three at least at the end of the line.
 
     Addresses that are not the value of a key such as ``url`` are left alone if the file ``is_yaml``, and so are those that
     begin one of the ``public``.
@@ -111,7 +111,7 @@ def starred(line: str, public: Collection[str] = (), *, is_yaml: bool = True) ->
     def with_stars(found: re.Match[str]) -> str:
         address, secret = found["host"] + found["secret"], found["secret"]
         is_public = any(each.startswith(address) for each in public)
-        return found[0] if is_public else found[0].removesuffix(secret) + "*" * len(secret)
+        return found[0] if is_public else found[0].removesuffix(secret) + _stars(found, secret)
 
     return (_UNDER_A_KEY if is_yaml else _AN_ADDRESS).sub(with_stars, line)
 
@@ -120,4 +120,10 @@ def starred_after(marks: Iterable[str]) -> Callable[[str], str]:
     """What puts stars for the login of any address in a text, and for what follows one of the ``marks``: ``hooks.slack.com/``."""
     after = "".join(rf"|(?<={re.escape(mark)})[^\s\"',}}\]]+" for mark in marks)
     secret = re.compile(rf"(?<=://)[^\s\"']{{1,300}}(?=@){after}")
-    return lambda text: secret.sub(lambda found: "*" * len(found[0]), text)
+    return lambda text: secret.sub(lambda found: _stars(found, found[0]), text)
+
+
+def _stars(found: re.Match[str], secret: str) -> str:
+    """As many as the secret has characters, so that what follows keeps its column; at the end of a line three at least."""
+    is_at_end = not found.string[found.end() :].strip(" \"'}]")
+    return "*" * max(len(secret), len(MASK) if is_at_end else 0)

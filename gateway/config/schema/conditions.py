@@ -110,6 +110,9 @@ class Is:
 #: Several conditions in one text.
 _COMBINED_TEXT: Final = re.compile(r"\s(?:and|or|AND|OR|&&|\|\|)\s")
 
+#: A line of conditions in quotes.
+_LINE_AS_TEXT: Final = re.compile(r"[\w.\-\[\]*]+: +\S.*")
+
 #: A map of conditions: all its lines must hold.
 Where = tuple[Field | Nested | Is, ...]
 
@@ -121,6 +124,8 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
         if isinstance(node, Scalar) and not node.empty:
             compared = foreign.compared_key(node.text)
             right = f"{{{compared[1]}}}" if compared and compared[1] else "{attrs.type: customer}"
+            if _LINE_AS_TEXT.fullmatch(node.text):
+                right = f"{{{node.text}}}, without quotes"
             hint = f"write where: {right}; an expression goes under if"
             if _COMBINED_TEXT.search(node.text):
                 hint = f"write if: {foreign.as_expression(node.text)}"

@@ -12,6 +12,7 @@ from gateway.config.schema.entries import EntryKeys, FetchKeys, OnceKeys, entrie
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
+from gateway.config.schema.operands import as_written
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys
 from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys
@@ -24,7 +25,7 @@ from gateway.routing.peers import Network
 
 def _version(written: Words, label: str) -> int:
     if written.text != "1":
-        raise Unfit(f'{label}: "{written.shown}" is not a valid version', "write version: 1")
+        raise Unfit(f"{label}: {as_written(written.node)} is not a valid version", "write version: 1")
     return 1
 
 

@@ -8,6 +8,7 @@ import yaml
 from msgspec import Struct
 
 from gateway.config.text.compared import compared
+from gateway.config.text.nested import nested
 
 
 class Mistake(Struct, frozen=True):
@@ -214,6 +215,12 @@ def _two_colons(spot: _Spot) -> Mistake | None:
     return Mistake(spot.line, spot.column, 'a text that contains ": " needs quotes', hint)
 
 
+def _nested(spot: _Spot) -> Mistake | None:
+    if not spot.problem.startswith(("mapping values", "did not find expected ','")) or not (found := nested(spot.text)):
+        return None
+    return Mistake(spot.line, found[0], "a map on the line of its key needs { }", f"write {found[1]}")
+
+
 def _too_deep(spot: _Spot) -> Mistake | None:
     if not spot.problem.startswith("mapping values"):
         return None
@@ -377,6 +384,7 @@ _MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
     _escape,
     _tag,
     _question_mark,
+    _nested,
     _two_colons,
     _too_deep,
     _bare_reference,
