@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway import poison, telemetry
+from gateway import poison, presets, telemetry
 from gateway.asking import ask
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
@@ -50,7 +50,6 @@ from gateway.model import (
     Retry,
     Verdict,
 )
-from gateway.presets import OWN
 from gateway.process import Gateway
 from gateway.routing import Config, Destination, Entry, Source, lookups, planning, questions
 from gateway.routing.authentic import authenticate
@@ -118,7 +117,8 @@ async def receive(
     if (source.handshakes or source.ping) and (asked := questions.asked(source, request, now)):
         return await _answered(gateway, source, asked, now)
     if request.method not in source.methods:
-        raise SignatureRefused(f"this {request.method} is none of the sender's handshakes")
+        sender = presets.sender(source.preset) or source.name
+        raise SignatureRefused(f"this {request.method} is not a handshake that {sender} makes")
     await authenticate(source, request, now, gateway.egress)
     request = await _unpacked(request, source, hold)
     headers = traces.taken_over(request.headers)
@@ -229,7 +229,7 @@ def _count_matches(event: Event, entries: Sequence[Entry]) -> None:
         telemetry.ROUTE_LAST_MATCH.of(entry.name).set(event.received_at)
     if event.invalid is not None:
         telemetry.EVENTS_INVALID.of(event.source).inc()
-    elif event.source != OWN and not any(entry.section == "routes" for entry in entries):
+    elif event.source != presets.OWN and not any(entry.section == "routes" for entry in entries):
         telemetry.EVENTS_UNMATCHED.of(event.source).inc()
 
 
@@ -237,7 +237,7 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     """Store an event of the gateway's own, routed like any other. Raises StoreUnavailable."""
     config = gateway.config
     link = f"{config.console_url or gateway.console}/{what.page}"
-    said = {"type": f"{OWN}.{what.happened}", "message": what.message, **what.fields, "link": link}
+    said = {"type": f"{presets.OWN}.{what.happened}", "message": what.message, **what.fields, "link": link}
     body = {name: printable(value) if isinstance(value, str) else value for name, value in said.items()}
     headers = traces.taken_over(_JSON)
     [received] = config.own.received(headers, msgspec.json.encode(body), now=gateway.clock())

@@ -129,6 +129,12 @@ def load(name: str) -> Preset:
     return compiled(name, declared, _samples(name))
 
 
+def sender(name: str) -> str:
+    """The sender in a sentence: ``Meta``; empty for a preset of any sender, and without one."""
+    title = load(name).title.partition(" (")[0]
+    return "" if title.startswith("Any sender") else title
+
+
 def meant(name: str) -> str:
     """``did you mean "meta"?`` for a name that no preset has, by their names and titles; empty if none is like it."""
     if near := suggest(name, NAMES, closeness=0.8):

@@ -79,6 +79,27 @@ def test_whoever_does_not_know_the_secret_gets_no_answer(tmp_path, asked, status
     scenario(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("source", "sender"),
+    [
+        (f"{{preset: meta, secret: {SECRET}}}", "Meta"),
+        (
+            f"{{verify: {{token: {{query: key}}}}, secret: {SECRET}, type: a, handshake: [{{query_echo: {{challenge: c}}}}]}}",
+            "own",
+        ),
+        (f"{{preset: bearer, secret: {SECRET}, handshake: [{{query_echo: {{challenge: c}}}}]}}", "own"),
+    ],
+)
+def test_whoever_asks_something_else_is_refused_by_the_name_of_the_sender(tmp_path, source, sender):
+    @with_file(f"version: 1\nsources:\n  own: {source}\n")
+    async def scenario(door):
+        answer = await door.send(b"", method="GET", path="/in/own", query=b"a=b")
+        [(_, status, reason)] = await door.refused()
+        assert (answer.status, status, reason) == (401, 401, f"this GET is not a handshake that {sender} makes")
+
+    scenario(tmp_path)
+
+
 @at_the_door
 async def test_the_secret_of_an_asana_webhook_is_taken_over_while_somebody_expects_it(door):
     asks = {"path": "/in/asana", "headers": {"x-hook-secret": CHALLENGE}}
