@@ -62,6 +62,17 @@ class Expressions(NodeTransformer):
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
         return self._field(node) if _is_lookup(node) else step(self._inside(node), "count made", line=node.lineno)
 
+    def visit_Call(self, node: nodes.Call) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
+        method = node.node
+        if not isinstance(method, nodes.Getattr) or not _is_lookup(method.node):
+            return self._inside(node)
+        # In two steps: which of them finds nothing tells a missing field from a missing method.
+        node.node = nodes.Const(None)
+        self._inside(node)
+        path, name = nodes.Const(shown(method)), nodes.Const(method.attr)
+        node.node = step(self._field(method.node), "look up", path, name, line=node.lineno)
+        return node
+
     def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
         self._inside(node)
         node.expr = step(node.expr, "count all", line=node.lineno)

@@ -146,9 +146,11 @@ def member(value: object, key: object) -> object:
 def field(value: object, path: str, *keys: object) -> object:
     """The value at ``keys`` below ``value``; an UndefinedField with the whole ``path`` if one of them is missing."""
     for key in keys:
-        value = member(value, key)
-        if value is missing:
-            return UndefinedField(name=path)
+        found = member(value, key)
+        if found is missing:
+            # A method of a missing field: it is the field that is missing.
+            return value if isinstance(value, UndefinedField) else UndefinedField(name=path)
+        value = found
     return value
 
 

@@ -96,3 +96,18 @@ def test_the_same_text_at_two_places_fails_at_each_own_line(templates):
 
 def test_blank_lines_at_the_ends_are_dropped_and_double_ones_collapsed(text):
     assert text("\n \n  a\n\n\n \nb\n{% if false %}\nx\n{% endif %}\n\n") == "  a\n\nb"
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("{{ attrs.nope.upper() }}", "attrs.nope"),
+        ("{{ attrs.nope.startswith('+1') }}", "attrs.nope"),
+        ("{{ attrs.nope.deeper.strip().upper() }}", "attrs.nope.deeper"),
+        ("{{ attrs['nope'].split(attrs.firstname) | join }}", "attrs.nope"),
+        ("{{ headers.x_nope.lower() }}", "headers.x_nope"),
+        ("{{ attrs.firstname.split(attrs.nope.lower()) | join }}", "attrs.nope"),
+    ],
+)
+def test_a_method_of_a_missing_field_is_refused_by_the_name_of_the_field(text, source, missing):
+    assert f"the event has no field {missing}: " in failure(text, source)
