@@ -7,12 +7,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
+from gateway.config import slips
 from gateway.config.entries import EntryCompiler
 from gateway.config.headers import fields_read, half_opened, headers_read
 from gateway.config.lookups import certain
 from gateway.config.mismatches import Values, better, mismatched, nearest, typo
 from gateway.config.reach import asks_existence, could_take, end_of_all, needs_value
-from gateway.config.samples import Known, Sample
+from gateway.config.samples import LEAST, Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
@@ -99,6 +100,7 @@ class Adviser:
             self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
         self._unordered(entries)
+        slips.in_tests(self._reading, self._written, self._known)
         self.advise_entries(entries)
 
     def advise_entries(self, entries: Sequence[Compiled]) -> None:
@@ -287,7 +289,7 @@ class Adviser:
             self._reading.warning(
                 field.path,
                 message,
-                f"narrow match; or, if you mean it, add all: [{{{field.path.text}: {{exists: true}}}}]",
+                f"narrow match, or add all: [{{{field.path.text}: {{exists: true}}}}] so that only events with it are matched",
             )
 
     def _misread(self, keys: EntryKeys, samples: Sequence[Sample]) -> None:
@@ -337,6 +339,11 @@ class Adviser:
             right = better(lacking[1], [each.facts for each in samples]) if lacking else ""
             words = f"the event has no field {lacking[1]}: {right}" if lacking and right else said
             each = list(dict.fromkeys(types))
+            if lacking and not right:
+                of_types = {called.partition(" (")[0]: called.removesuffix(LEAST) for called in reversed(each)}
+                message = f"{_enumerated([*reversed(of_types.values())])} may lack {lacking[1]}"
+                self._reading.warning(place, message, said[lacking.end() :])
+                continue
             noun = "sample" if len(each) == 1 else "samples"
             self._reading.warning(place, f"with the {noun} {_listed(each)}: {words}")
 
@@ -371,6 +378,13 @@ def _values(sample: Sample, path: Path) -> Sequence[object]:
 
 def _line(place: Place, seen_from: Place) -> str:
     return f"line {place.line}" if place.file == seen_from.file else f"{place.file}:{place.line}"
+
+
+def _enumerated(types: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``, ``a, b, c and 2 more``."""
+    if len(types) > _NAMED or len(types) == 1:
+        return _listed(types)
+    return f"{', '.join(types[:-1])} and {types[-1]}"
 
 
 def _listed(types: Sequence[str]) -> str:

@@ -26,6 +26,9 @@ _MOST: Final = 1000
 #: The end of a file with a whole request.
 REQUEST: Final = ".request.json"
 
+#: What is said of a sample that has its promised fields only.
+LEAST: Final = " (with the fields that are always present)"
+
 #: By name, body and headers.
 Files = Mapping[str, tuple[bytes, Mapping[str, str]]]
 
@@ -110,7 +113,7 @@ def documented(source: Source) -> Iterator[Sample]:
         promised, attrs = preset.promised.get(sample.called), sample.facts.get("attrs")
         if promised is not None and isinstance(attrs, Mapping) and name not in source.own_samples:
             least = {name: value for name, value in attrs.items() if name in promised}
-            called = f"{sample.called} (with the fields that are always present)"
+            called = f"{sample.called}{LEAST}"
             yield replace(sample, facts={**sample.facts, "attrs": least}, called=called)
 
 

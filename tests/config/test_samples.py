@@ -139,7 +139,7 @@ def test_a_misspelt_field_is_answered_with_the_right_one_before_a_default_is(loa
         in found
     )
     assert any('the event has no field attrs.emial: did you mean "attrs.email"?' in each for each in found)
-    assert any("attrs.nothing_like_it: write | default" in each for each in found)
+    assert any("may lack attrs.nothing_like_it (write | default" in each for each in found)
 
 
 def test_an_unset_variable_hides_no_warning(tmp_path):
