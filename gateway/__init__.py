@@ -1,3 +1,3 @@
 """A webhook gateway in one process: receive, verify, keep, match, render, forward until taken."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
