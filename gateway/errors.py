@@ -58,7 +58,6 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── Refused                    (oauth) the authorization server's refusal; carries its code
     ├── Ended                      (oauth) a login can no longer be used
     ├── LoginFailed                (oauth) a person's login came to no refresh token
-    │   ├── NoAnswer               (oauth) the server may answer the next time
     │   └── OtherState             (oauth) a redirect that belongs to another login
     ├── UnknownSample              (routing) the source has no such sample
     ├── NoEvent                    (routing) a test's event cannot be built as written
