@@ -83,7 +83,7 @@ def _next_steps(folder: Path, *, has_templates: bool) -> str:
     go = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     return (
         f"1. Try it       {go}gateway dev      (prints a curl command to paste, and shows what would be sent)\n"
-        f"2. Edit         routes.yaml{', templates/' if has_templates else ''}; `gateway check` explains every mistake\n"
+        f"2. Edit         routes.yaml{', templates/' if has_templates else ''}; `gateway check --no-env` explains every mistake\n"
         "3. For real     cp .env.example .env, then fill in the secret and the addresses\n"
         "4. Run          gateway serve --env-file .env"
     )

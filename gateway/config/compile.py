@@ -144,7 +144,8 @@ def _report_missing(reading: Reading) -> None:
             if reading.no_env
             else "they are empty: give each a value in the environment or in .env"
             if are_empty
-            else "set them in the environment, or in .env next to the file; `serve` reads it with --env-file .env"
+            else "set them in the environment, or in .env next to the file, which `serve` reads with --env-file .env; "
+            "gateway check --no-env does without them"
         )
         reading.error(Place(reading.report.file), f"not set: {names}", hint)
 

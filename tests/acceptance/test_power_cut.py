@@ -48,6 +48,7 @@ def past(folder, **environ):
                 if life:
                     gateway.terminate()
             clients.join()
+            cuts.drop_half_a_record(recorded)
     return cuts.records(recorded)
 
 

@@ -25,13 +25,27 @@ class Record(NamedTuple):
 
 
 def records(log: Path) -> list[Record]:
+    return _read(log)[0]
+
+
+def drop_half_a_record(log: Path) -> None:
+    """End the log after its last whole record: its process was killed, and the next one goes on in the same log."""
+    whole = _read(log)[1]
+    with log.open("r+b") as file:
+        file.truncate(whole)
+
+
+def _read(log: Path) -> tuple[list[Record], int]:
+    """The whole records, and where the last one ends."""
     text, at, found = log.read_bytes(), 0, []
     while at + _HEAD.size <= len(text):
         what, inode, offset, size = _HEAD.unpack_from(text, at)
-        at += _HEAD.size
-        found.append(Record(what.decode(), inode, offset, text[at : at + size]))
-        at += size
-    return found
+        end = at + _HEAD.size + size
+        if end > len(text):
+            break
+        found.append(Record(what.decode(), inode, offset, text[at + _HEAD.size : end]))
+        at = end
+    return found, at
 
 
 def _apply(content: bytearray, change: Record) -> None:
