@@ -164,14 +164,15 @@ def test_what_waits_behind_an_open_circuit_is_held_and_grows_old(tmp_path):
         with GatewayProcess(tmp_path, text) as gateway:
             gateway.post(distinct(1))
             eventually(lambda: Scrape(gateway).value("gateway_circuit_state", destination="crm") == 1, "it is open")
+            # Between two probes of the circuit: one that is under way is in flight.
             scrape = eventually(
                 lambda: (
-                    (found := Scrape(gateway)).value("gateway_deliveries_oldest_due_seconds", destination="crm")
+                    (found := Scrape(gateway)).value("gateway_deliveries_open", destination="crm", state="held") == 1
+                    and found.value("gateway_deliveries_oldest_due_seconds", destination="crm")
                     and found
                 ),
-                "it is due",
+                "it is held, and due",
             )
-            assert scrape.value("gateway_deliveries_open", destination="crm", state="held") == 1
             assert scrape.value("gateway_deliveries_open", destination="crm", state="waiting") == 0
             assert scrape.value("gateway_destination_paused", destination="crm") == 0
 
