@@ -69,7 +69,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     def context(self, options: AdminOptions, crew: Crew = ALONE) -> Context:
         """What the admin listener works with. ``crew``: the processes that receive and deliver, if this one does not."""
         gateway = self.gateway
-        sessions = Sessions(gateway.store.cluster, gateway.monotonic)
+        sessions = Sessions(gateway.store.cluster, gateway.monotonic, options.tokens())
         return Context(
             gateway=gateway,
             dispatcher=self.dispatcher,

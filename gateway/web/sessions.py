@@ -2,11 +2,12 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, Literal, cast
 
 from gateway.errors import StoreUnavailable
+from gateway.model import Secret
 from gateway.routing.peers import party_of
 from gateway.store.cluster import MOST_SESSIONS, Cluster
 
@@ -27,29 +28,33 @@ MOST_ADDRESSES: Final = 1000
 
 
 class Sessions:
-    """The sessions that have begun and not ended, by the hash of their cookie.
+    """The sessions that have begun and not ended, by a hash of their cookie and of the tokens in force.
 
     The store has those of every replica. This process remembers what it has seen, so that the console can be read while
-    the store is unavailable.
+    the store is unavailable. A session that PostgreSQL keeps outlives a restart, but not the
+    replacement of a token.
     """
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
+    def __init__(self, cluster: Cluster, clock: Callable[[], float], tokens: Mapping[Role, Secret]) -> None:
         """``clock``: monotonic, seconds."""
         self._cluster = cluster
         self._clock = clock
+        self._tokens = hashlib.sha256(
+            b"".join(hashlib.sha256(f"{role} {tokens[role].reveal()}".encode()).digest() for role in sorted(tokens))
+        ).digest()
         #: The role, when it ends, and until when it need not be asked for again.
         self._seen: dict[bytes, tuple[Role, float, float]] = {}
 
     async def begin(self, role: Role) -> str:
         """The value of a cookie that grants ``role`` for SESSION_S seconds. Raises StoreUnavailable."""
         value = secrets.token_urlsafe(32)
-        await self._cluster.begin_session(_key(value), role, SESSION_S)
-        self._remember(_key(value), role, SESSION_S)
+        await self._cluster.begin_session(self._key(value), role, SESSION_S)
+        self._remember(self._key(value), role, SESSION_S)
         return value
 
     async def look(self, value: str) -> None:
         """Ask the store about the session of a cookie, unless it was asked a moment ago."""
-        key, now = _key(value), self._clock()
+        key, now = self._key(value), self._clock()
         if now < self._seen.get(key, ("", 0.0, 0.0))[2]:
             return
         with suppress(StoreUnavailable):
@@ -61,13 +66,13 @@ class Sessions:
 
     def role(self, value: str) -> Role | None:
         """The role of a cookie that was looked for; None if its session is over, or never was."""
-        role, until, _ = self._seen.get(_key(value), (None, 0.0, 0.0))
+        role, until, _ = self._seen.get(self._key(value), (None, 0.0, 0.0))
         return role if self._clock() < until else None
 
     async def end(self, value: str) -> None:
         """End a session everywhere. Raises StoreUnavailable, and then it has only ended here."""
-        self._seen.pop(_key(value), None)
-        await self._cluster.end_session(_key(value))
+        self._seen.pop(self._key(value), None)
+        await self._cluster.end_session(self._key(value))
 
     def _remember(self, key: bytes, role: Role, left_s: float) -> None:
         now = self._clock()
@@ -76,9 +81,8 @@ class Sessions:
             del self._seen[next(iter(self._seen))]
         self._seen[key] = role, now + left_s, now + TRUSTED_S
 
-
-def _key(value: str) -> bytes:
-    return hashlib.sha256(value.encode("utf-8", "replace")).digest()
+    def _key(self, value: str) -> bytes:
+        return hashlib.sha256(self._tokens + value.encode("utf-8", "replace")).digest()
 
 
 class Tries:

@@ -47,7 +47,7 @@ class Desk(World):
             replicas=self.replicas,
             access=Access(
                 self.options,
-                Sessions(self.store.cluster, self.gateway.monotonic),
+                Sessions(self.store.cluster, self.gateway.monotonic, self.options.tokens()),
                 self.clock.wall,
                 lambda: self.gateway.config.console_url,
             ),

@@ -255,7 +255,7 @@ def test_a_clock_that_was_set_back_locks_nobody_out():
 def test_what_is_remembered_of_guesses_and_sessions_is_bounded(count):
     async def scenario():
         cluster = Alone(lambda: NOW)
-        tries, sessions = Tries(), Sessions(cluster, lambda: NOW)
+        tries, sessions = Tries(), Sessions(cluster, lambda: NOW, {})
         for number in range(count):
             tries.failed(f"10.0.{number // 256}.{number % 256}", NOW)
             await sessions.begin("read")
@@ -269,7 +269,7 @@ def test_what_is_remembered_of_guesses_and_sessions_is_bounded(count):
 @given(st.text())
 def test_any_text_is_a_session_or_none(text):
     async def scenario():
-        sessions = Sessions(Alone(lambda: NOW), lambda: NOW)
+        sessions = Sessions(Alone(lambda: NOW), lambda: NOW, {})
         begun = await sessions.begin("full")
         await sessions.look(text)
         assert sessions.role(text) == ("full" if text == begun else None)
@@ -289,7 +289,7 @@ class Away(Alone):
 @story
 async def test_a_login_at_one_replica_counts_at_the_others_until_it_ends_at_any_of_them(clock):
     cluster = Alone(clock.monotonic)
-    one, other = Sessions(cluster, clock.monotonic), Sessions(cluster, clock.monotonic)
+    one, other = Sessions(cluster, clock.monotonic, {}), Sessions(cluster, clock.monotonic, {})
     cookie = await one.begin("full")
     await other.look(cookie)
     assert other.role(cookie) == "full"
@@ -303,7 +303,7 @@ async def test_a_login_at_one_replica_counts_at_the_others_until_it_ends_at_any_
 @story
 async def test_the_console_can_be_read_while_the_store_is_away_by_those_who_were_logged_in(clock):
     cluster = Alone(clock.monotonic)
-    sessions = Sessions(cluster, clock.monotonic)
+    sessions = Sessions(cluster, clock.monotonic, {})
     cookie = await sessions.begin("full")
     sessions._cluster = Away(clock.monotonic)
     clock.move(TRUSTED_S)
@@ -312,3 +312,17 @@ async def test_the_console_can_be_read_while_the_store_is_away_by_those_who_were
     clock.move(SESSION_S)
     await sessions.look(cookie)
     assert sessions.role(cookie) is None
+
+
+@story
+async def test_a_replaced_token_ends_the_sessions_that_the_store_still_has(clock):
+    cluster = Alone(clock.monotonic)
+    before = {"full": Secret("first"), "read": Secret("reader")}
+    cookie = await Sessions(cluster, clock.monotonic, before).begin("full")
+    restarted = Sessions(cluster, clock.monotonic, before)
+    await restarted.look(cookie)
+    assert restarted.role(cookie) == "full"
+    for role in before:
+        replaced = Sessions(cluster, clock.monotonic, {**before, role: Secret("another")})
+        await replaced.look(cookie)
+        assert replaced.role(cookie) is None, role
