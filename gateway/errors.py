@@ -24,11 +24,11 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── EgressError                no usable answer came: the attempt is retried
     │   ├── AddressBlocked         destinations may not use this address: dead, replayable
     │   ├── ConnectFailed          no connection
-    │   │   ├── NameNotResolved    DNS
+    │   │   ├── NameNotResolved    (egress) DNS
     │   │   └── TLSFailed          an untrusted certificate, or no common version or cipher
     │   ├── TimedOut               the attempt's total deadline passed
     │   ├── AnswerBroken           the connection broke, or the answer was not HTTP
-    │   └── FileFailed             the disk refused the line
+    │   └── FileFailed             (egress) the disk refused the line
     ├── NoToken                    no access token could be had: nothing was sent, and the delivery waits
     │   ├── TokenUnavailable       the authorization server is in trouble or refuses the client: the circuit's business
     │   ├── TokenAwaited           another replica renews the login, or the store cannot: soon again
@@ -319,12 +319,6 @@ class ConnectFailed(EgressError):
     reason = "connect"
 
 
-class NameNotResolved(ConnectFailed):
-    """The host name does not resolve."""
-
-    reason = "dns"
-
-
 class TLSFailed(ConnectFailed):
     """The certificate is not trusted, or both sides share no TLS version or cipher."""
 
@@ -339,12 +333,6 @@ class TimedOut(EgressError):
 
 class AnswerBroken(EgressError):
     """The connection broke before the answer was complete, or the answer was not HTTP."""
-
-
-class FileFailed(EgressError):
-    """The line could not be appended durably."""
-
-    reason = "file"
 
 
 class BadRequest(GatewayError):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -14,9 +14,9 @@ from gateway.cli.terminal import echo
 from gateway.errors import GatewayError
 from gateway.wording import count, printable
 
-_COLOURS = {"+": "green", "-": "red"}
+_COLOURS: Final = {"+": "green", "-": "red"}
 #: Lines of a difference on a terminal; ``--json`` has all of them.
-LINES = 60
+LINES: Final = 60
 
 
 class SameFile(GatewayError):

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.errors import AnswerBroken, ConnectFailed, EgressError, NameNotResolved, TimedOut, TLSFailed
+from gateway.errors import AnswerBroken, ConnectFailed, EgressError, TimedOut, TLSFailed
+
+
+class NameNotResolved(ConnectFailed):
+    """The host name does not resolve."""
+
+    reason = "dns"
+
 
 #: Whose fault a code of libcurl is (curl/include/curl/curl.h); any other is AnswerBroken.
 FAULTS: Final[Mapping[int, type[EgressError]]] = MappingProxyType(

@@ -6,8 +6,14 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.errors import FileFailed
+from gateway.errors import EgressError
 from gateway.machine.links import ForeignLink, followed
+
+
+class FileFailed(EgressError):
+    """The line could not be appended durably."""
+
+    reason = "file"
 
 
 class Lines:

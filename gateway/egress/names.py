@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from gateway.egress.addresses import Address
 from gateway.egress.door import Guard
-from gateway.egress.faults import NO_SUCH_NAME
-from gateway.errors import AddressBlocked, ConnectFailed, NameNotResolved
+from gateway.egress.faults import NO_SUCH_NAME, NameNotResolved
+from gateway.errors import AddressBlocked, ConnectFailed
 
 #: How long an answer is used before its name is looked up again, seconds: the system's resolver reports no lifetime.
 NAMES_KEPT_S: Final = 30.0

@@ -64,7 +64,8 @@ def _tag_left_open(text: str) -> Mistake | None:
 def _end(text: str, at: int, opener: str) -> int | re.Match[str]:
     """Where a tag ends; -1 if it does not; or what ends it instead."""
     depth = 0
-    for part in _INSIDE.finditer(text, at):
+    while part := _INSIDE.search(text, at):
+        at = part.end()
         if part[0] == _ENDS[opener] and not (depth and opener == "{{"):
             return part.start()
         match part[0]:
@@ -73,11 +74,10 @@ def _end(text: str, at: int, opener: str) -> int | re.Match[str]:
             case "{" | "{{":
                 depth += len(part[0])
             case "}" | "}}" if depth:
-                rest = len(part[0]) - depth
-                if rest > 0:
-                    # Its first brace ends a map, and the tag goes on with the other.
-                    return _end(text, part.end() - 1, opener)
-                depth -= len(part[0])
+                # Of two braces the first may end the last open map: the tag goes on with the other.
+                ended = min(depth, len(part[0]))
+                depth -= ended
+                at = part.start() + ended
             case "}" | "}}" | "%}":
                 return part
     return -1

@@ -12,11 +12,11 @@ from gateway import console, telemetry
 from gateway.errors import UnknownName
 from gateway.operate import map as maps
 from gateway.operate import refusals, summaries, views
-from gateway.store.queries import DeliveryQuery, EventQuery
+from gateway.store.queries import DeliveryQuery, EventQuery, Stats
 from gateway.web import refused
 from gateway.web.context import Context
 from gateway.web.documents import destinations_of
-from gateway.web.frame import Page, framed, page_of
+from gateway.web.frame import Page, framed, page_of, shell_of
 from gateway.wording import iso_time, printable
 
 #: Newest events on the page of a source or an entry, and refused requests.
@@ -31,12 +31,12 @@ def handlers(context: Context) -> list[Any]:
 
     @get("/routes")
     async def routes(request: Request[Any, Any, Any]) -> Page:
-        drawn = await _map(context)
-        return page_of(console.routes_page(await framed(context, request, "routes"), drawn))
+        drawn, stats = await _map(context)
+        return page_of(console.routes_page(shell_of(context, request, "routes", stats=stats), drawn))
 
     @get("/routes/{name:str}")
     async def route(request: Request[Any, Any, Any], name: FromPath[str]) -> Page:
-        config, drawn = context.gateway.config, await _map(context)
+        config, (drawn, stats) = context.gateway.config, await _map(context)
         found = next((each for each in drawn["routes"] if each["name"] == name), None)
         if found is None:
             raise UnknownName(f"no entry {printable(name[:100])} in routes.yaml")
@@ -47,7 +47,7 @@ def handlers(context: Context) -> list[Any]:
         ids = tuple(dict.fromkeys(each.event_id for each in rows))[:NEWEST]
         return page_of(
             console.route_page(
-                await framed(context, request, "routes"),
+                shell_of(context, request, "routes", stats=stats),
                 route=found,
                 written=await asyncio.to_thread(config.trials.written, entry.place, config.masks),
                 destinations=[each for each in drawn["destinations"] if each["name"] in found["destinations"]],
@@ -57,7 +57,7 @@ def handlers(context: Context) -> list[Any]:
 
     @get("/sources/{name:str}")
     async def source(request: Request[Any, Any, Any], name: FromPath[str]) -> Page:
-        config, drawn = context.gateway.config, await _map(context)
+        config, (drawn, stats) = context.gateway.config, await _map(context)
         found = next((each for each in drawn["sources"] if each["name"] == name), None)
         if found is None:
             raise UnknownName(f"no source {printable(name[:100])} in routes.yaml")
@@ -66,7 +66,7 @@ def handlers(context: Context) -> list[Any]:
         turned_away = refusals.meant(await context.rejections.newest(limit=refusals.MOST), refusals.Which(source=name))
         return page_of(
             console.source_page(
-                await framed(context, request, "routes"),
+                shell_of(context, request, "routes", stats=stats),
                 source={
                     **found,
                     "address": f"{context.gateway.ingest}{known.path}",
@@ -92,10 +92,11 @@ def handlers(context: Context) -> list[Any]:
     return [routes, route, source, activities]
 
 
-async def _map(context: Context) -> Mapping[str, Any]:
+async def _map(context: Context) -> tuple[Mapping[str, Any], Stats]:
+    """Sources, routes and destinations as they are drawn; and the store's statistics."""
     store = context.gateway.store
     stats = await store.stats()
-    return maps.drawn(
+    drawn = maps.drawn(
         context.gateway.config,
         stats=stats,
         found=await maps.matches(store, telemetry.ROUTE_LAST_MATCH.values()),
@@ -104,6 +105,7 @@ async def _map(context: Context) -> Mapping[str, Any]:
         since=context.reloader.since,
         now=context.gateway.clock(),
     )
+    return drawn, stats
 
 
 async def _rows(context: Context, query: EventQuery) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from gateway import egress as egress_module
 from gateway.egress import LONGEST_ANSWER, Egress, Inbox
 from gateway.egress.faults import FAULTS, of_exception
-from gateway.errors import AnswerBroken, ConnectFailed, EgressError, FileFailed, TimedOut
+from gateway.egress.files import FileFailed
+from gateway.errors import AnswerBroken, ConnectFailed, EgressError, TimedOut
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 from tests.egress.opening import opened
 from tests.sink import (

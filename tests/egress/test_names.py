@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.egress import names as names_module
 from gateway.egress.door import Door, Guard, Listeners
+from gateway.egress.faults import NameNotResolved
 from gateway.egress.names import (
     LAST_ANSWER_KEPT_S,
     MOST_ADDRESSES,
@@ -23,7 +24,7 @@ from gateway.egress.names import (
     Names,
     looked_up,
 )
-from gateway.errors import AddressBlocked, EgressError, NameNotResolved
+from gateway.errors import AddressBlocked, EgressError
 
 PUBLIC = Door(public=True)
 NO_ANSWER = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from gateway.egress.files import Lines
-from gateway.errors import FileFailed, StoreError
+from gateway.egress.files import FileFailed, Lines
+from gateway.errors import StoreError
 from gateway.machine.links import ForeignLink, followed
 from gateway.poison import CrashSlot
 from gateway.store import health_of, open_store

@@ -6,12 +6,12 @@ import json
 import pytest
 
 from gateway.egress import Door
+from gateway.egress.faults import NameNotResolved
 from gateway.errors import (
     AddressBlocked,
     AnswerBroken,
     ConnectFailed,
     EgressError,
-    NameNotResolved,
     TimedOut,
     TLSFailed,
 )

@@ -1,5 +1,6 @@
 """How verbs look to people: rich-click lays out their help and their errors, and is loaded only to show them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -48,8 +49,6 @@ def _laid_out(context: click.Context) -> str:
 
 
 def _show(error: click.ClickException) -> None:
-    import sys
-
     from rich_click import RichHelpConfiguration, RichHelpFormatter
 
     if isinstance(error, click.UsageError) and error.ctx is not None:
