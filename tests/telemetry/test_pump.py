@@ -16,6 +16,29 @@ def said(monkeypatch):
     return lines
 
 
+class Stuck:
+    """Sends batches once it is told to go on."""
+
+    def __init__(self):
+        self.sent, self._is_stuck, self._goes_on = [], threading.Event(), threading.Event()
+
+    def send(self, batch):
+        self._is_stuck.set()
+        self._goes_on.wait(20)
+        self.sent.extend(batch)
+        return ""
+
+    def pump(self, **options):
+        """A pump of which the first batch is stuck."""
+        pump = Pump("traces", self.send, batch=1, gather_s=600, **options)
+        pump.put(0)
+        assert self._is_stuck.wait(20)
+        return pump
+
+    def go_on(self):
+        self._goes_on.set()
+
+
 def dropped():
     return telemetry.OTLP_DROPPED.labels("traces")._value.get()
 
@@ -49,34 +72,23 @@ def test_one_that_is_alone_is_sent_after_a_while():
 
 
 def test_of_what_does_not_fit_the_oldest_is_dropped_and_counted_while_a_batch_is_stuck(said):
-    before, sent, stuck, goes_on = dropped(), [], threading.Event(), threading.Event()
-
-    def send(batch):
-        stuck.set()
-        goes_on.wait(20)
-        sent.extend(batch)
-        return ""
-
-    pump = Pump("traces", send, most=5, batch=1, gather_s=600)
-    pump.put(0)
-    stuck.wait(20)
+    before, stuck = dropped(), Stuck()
+    pump = stuck.pump(most=5)
     for number in range(1, 9):
         pump.put(number)
     assert dropped() - before == 3
-    goes_on.set()
+    stuck.go_on()
     pump.close(20)
     assert dropped() - before == 3
-    assert sent == [0, 4, 5, 6, 7, 8]
+    assert stuck.sent == [0, 4, 5, 6, 7, 8]
 
 
 def test_the_end_waits_no_longer_than_it_may_and_says_what_was_left(said):
-    before, stuck, goes_on = dropped(), threading.Event(), threading.Event()
-    pump = Pump("traces", lambda _: stuck.set() or (goes_on.wait(20) and ""), batch=1, gather_s=600)
-    pump.put(0)
-    stuck.wait(20)
+    before, stuck = dropped(), Stuck()
+    pump = stuck.pump()
     pump.put(1)
     pump.close(0.05)
-    goes_on.set()
+    stuck.go_on()
     assert dropped() - before == 1
     assert said == [("otlp.failed", {"signal": "traces", "reason": "1 were not sent before the process ended"})]
     pump.put(2)
@@ -104,19 +116,10 @@ def test_a_failure_is_said_once_and_so_is_its_end(said):
 
 
 def test_of_totals_the_latest_is_sent_after_a_batch_was_stuck(said):
-    sent, stuck, goes_on = [], threading.Event(), threading.Event()
-
-    def send(batch):
-        stuck.set()
-        goes_on.wait(20)
-        sent.extend(batch)
-        return ""
-
-    pump = Pump("traces", send, most=1, batch=1, gather_s=600)
-    pump.put(0)
-    stuck.wait(20)
+    stuck = Stuck()
+    pump = stuck.pump(most=1)
     for number in range(1, 4):
         pump.put(number)
-    goes_on.set()
+    stuck.go_on()
     pump.close(20)
-    assert sent == [0, 3]
+    assert stuck.sent == [0, 3]
