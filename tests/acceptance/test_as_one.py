@@ -27,13 +27,6 @@ def file(sink, *, name="contacts"):
     return FILE.format(secret=SECRET, url=sink.url, name=name)
 
 
-@pytest.fixture
-def url():
-    made = postgres.fresh()
-    yield made
-    postgres.drop(made)
-
-
 def numbers(path, sink):
     return [int(each.path.rpartition("/")[2]) for each in sink.requests if each.path.startswith(f"/{path}/")]
 
@@ -52,8 +45,8 @@ def met(*gateways):
     eventually(lambda: all(len(replicas(each)) == len(gateways) for each in gateways), "they know each other")
 
 
-def test_what_is_sent_to_one_is_seen_and_acted_on_at_the_other(tmp_path, url):
-    with Sink() as sink, Cluster(tmp_path, url, file(sink), replicas=2) as cluster:
+def test_what_is_sent_to_one_is_seen_and_acted_on_at_the_other(tmp_path, database):
+    with Sink() as sink, Cluster(tmp_path, database, file(sink), replicas=2) as cluster:
         one, other = cluster.gateways
         with Tail(one, "--json") as tail:
             eventually(lambda: "gateway_live_listeners 1" in one.api("/metrics")[1], "it listens")
@@ -77,8 +70,8 @@ def test_what_is_sent_to_one_is_seen_and_acted_on_at_the_other(tmp_path, url):
         assert {each["state"] for each in one.settled(held)} == {"delivered"}
 
 
-def test_each_says_who_runs_with_which_file_and_all_reload_together(tmp_path, url):
-    with Sink() as sink, Cluster(tmp_path, url, file(sink), replicas=2) as cluster:
+def test_each_says_who_runs_with_which_file_and_all_reload_together(tmp_path, database):
+    with Sink() as sink, Cluster(tmp_path, database, file(sink), replicas=2) as cluster:
         one, other = cluster.gateways
         met(one, other)
         (one.folder / "routes.yaml").write_text(file(sink, name="renamed"))
@@ -93,8 +86,8 @@ def test_each_says_who_runs_with_which_file_and_all_reload_together(tmp_path, ur
         assert numbers("renamed", sink) == [1, 1]
 
 
-def test_what_befalls_all_of_them_is_announced_once(tmp_path, url):
-    with Sink(answer(500)) as sink, Cluster(tmp_path, url, file(sink), replicas=2) as cluster:
+def test_what_befalls_all_of_them_is_announced_once(tmp_path, database):
+    with Sink(answer(500)) as sink, Cluster(tmp_path, database, file(sink), replicas=2) as cluster:
         sink.at("/gateway.", answer(200))
         met(*cluster.gateways)
         for number in range(1, 13):
@@ -118,8 +111,8 @@ def test_what_befalls_all_of_them_is_announced_once(tmp_path, url):
         assert sorted(each.path for each in sink.requests if each.path.startswith("/gateway.")) == expected
 
 
-def test_numbers_of_the_store_are_exported_by_one_of_them(tmp_path, url):
-    with Sink() as sink, Cluster(tmp_path, url, file(sink), replicas=2) as cluster:
+def test_numbers_of_the_store_are_exported_by_one_of_them(tmp_path, database):
+    with Sink() as sink, Cluster(tmp_path, database, file(sink), replicas=2) as cluster:
         met(*cluster.gateways)
         one, other = cluster.gateways
         one.settled(one.post(distinct(1))[1]["id"])
@@ -135,9 +128,9 @@ def test_numbers_of_the_store_are_exported_by_one_of_them(tmp_path, url):
         eventually(lambda: exporting() == [left], "the other one does once the first has lapsed")
 
 
-def test_a_login_at_one_counts_at_the_other_and_so_does_its_end(tmp_path, url):
+def test_a_login_at_one_counts_at_the_other_and_so_does_its_end(tmp_path, database):
     environ = {"GATEWAY_ADMIN_TOKEN": TOKEN}
-    with Sink() as sink, Cluster(tmp_path, url, file(sink), replicas=2, environ=environ) as cluster:
+    with Sink() as sink, Cluster(tmp_path, database, file(sink), replicas=2, environ=environ) as cluster:
         one, other = cluster.gateways
         status, headers = form(one, "/login", {"token": TOKEN}, host="localhost:8081", origin="http://localhost:8081")
         assert status == 303
@@ -150,21 +143,21 @@ def test_a_login_at_one_counts_at_the_other_and_so_does_its_end(tmp_path, url):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_what_one_replica_held_is_sent_by_the_other_once_it_has_gone(tmp_path, url, how):
+def test_what_one_replica_held_is_sent_by_the_other_once_it_has_gone(tmp_path, database, how):
     """An order keeps it to its holder: another one has it at once after a stop, and after a while when it was killed."""
-    with Sink() as sink, Cluster(tmp_path, url, file(sink), replicas=2) as cluster:
+    with Sink() as sink, Cluster(tmp_path, database, file(sink), replicas=2) as cluster:
         met(*cluster.gateways)
         one, other = cluster.gateways
-        [holder] = eventually(lambda: holders(url, "crm"), "it is held")
+        [holder] = eventually(lambda: holders(database, "crm"), "it is held")
         first, left = (one, other) if holder == replica_of(one) else (other, one)
         if how == "killed":
             first.kill()
         else:
             assert first.terminate() == 0
-            assert holder not in holders(url, "crm"), "it has handed over before it ended"
+            assert holder not in holders(database, "crm"), "it has handed over before it ended"
         sent = left.post(distinct(7))[1]["id"]
         assert {each["state"] for each in left.settled(sent)} == {"delivered"}
-        assert holders(url, "crm") == [replica_of(left)]
+        assert holders(database, "crm") == [replica_of(left)]
 
 
 def holders(url, destination):

@@ -54,9 +54,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240 + 40 * KILLS + 40 * STOP
 @pytest.fixture
 def server():
     """A server of its own: it is stopped and started."""
-    server = postgres.start_server()
-    yield server
-    server.stop()
+    with postgres.start_server() as server:
+        yield server
 
 
 def report(what: str, cluster: Cluster, senders: Senders, sink: Sink) -> None:
@@ -175,16 +174,12 @@ class Way(NamedTuple):
 def way(request):
     """A server, and the one way to it that can be cut: the kernel drops what is sent, or a process holds it back."""
     if request.param == "network":
-        with Network() as network:
-            server = postgres.start_server(wrapper=network.wrapper, address=network.address)
+        with Network() as network, postgres.start_server(wrapper=network.wrapper, address=network.address) as server:
             url = f"postgresql://gateway@{network.address}:{postgres.PORT}/postgres"
             yield Way(server, url, network.cut, network.mend)
-            server.stop()
     else:
-        server = postgres.start_server()
-        with Wire(server.folder / f".s.PGSQL.{postgres.PORT}") as wire:
+        with postgres.start_server() as server, Wire(server.folder / f".s.PGSQL.{postgres.PORT}") as wire:
             yield Way(server, f"postgresql://gateway@127.0.0.1:{wire.port}/postgres", wire.cut, wire.mend)
-        server.stop()
 
 
 def test_a_replica_that_is_cut_off_from_the_server_refuses_and_the_others_take_over(tmp_path, way):

@@ -7,17 +7,10 @@ import pytest
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.store import copied, migrate, open_store
 from gateway.store.holds import Hold, Pause
-from tests import pooler, postgres
+from tests import pooler
 from tests.store.given import delivered, new_event, wants
 
 WAIT_S = 30.0
-
-
-@pytest.fixture
-def database():
-    made = postgres.fresh()
-    yield made
-    postgres.drop(made)
 
 
 @pytest.fixture
