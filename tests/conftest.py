@@ -5,6 +5,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gateway import telemetry
 from tests import postgres
 
 # The speed of an example says more about the machine's other users than about the code.
@@ -21,3 +22,11 @@ def database():
     """The URL of a new PostgreSQL database, without tables."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """The lines that are logged instead of being written: the name and the fields of each."""
+    lines = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
+    return lines

@@ -2,18 +2,9 @@
 
 import threading
 
-import pytest
-
 from gateway import telemetry
 from gateway.telemetry.pump import Pump
 from tests.acceptance.harness import eventually
-
-
-@pytest.fixture
-def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
-    return lines
 
 
 class Stuck:
@@ -43,7 +34,7 @@ def dropped():
     return telemetry.OTLP_DROPPED.labels("traces")._value.get()
 
 
-def test_what_is_given_is_sent_in_order_and_in_batches(said):
+def test_what_is_given_is_sent_in_order_and_in_batches(logged):
     sent = []
     pump = Pump("traces", lambda batch: sent.append(list(batch)) or "", batch=3, gather_s=600)
     for number in range(7):
@@ -51,7 +42,7 @@ def test_what_is_given_is_sent_in_order_and_in_batches(said):
     pump.close(20)
     assert [each for batch in sent for each in batch] == list(range(7))
     assert max(len(batch) for batch in sent) <= 3
-    assert said == []
+    assert logged == []
 
 
 def test_a_batch_that_is_full_does_not_wait_for_the_next_round():
@@ -71,7 +62,7 @@ def test_one_that_is_alone_is_sent_after_a_while():
     pump.close(20)
 
 
-def test_of_what_does_not_fit_the_oldest_is_dropped_and_counted_while_a_batch_is_stuck(said):
+def test_of_what_does_not_fit_the_oldest_is_dropped_and_counted_while_a_batch_is_stuck(logged):
     before, stuck = dropped(), Stuck()
     pump = stuck.pump(most=5)
     for number in range(1, 9):
@@ -83,19 +74,19 @@ def test_of_what_does_not_fit_the_oldest_is_dropped_and_counted_while_a_batch_is
     assert stuck.sent == [0, 4, 5, 6, 7, 8]
 
 
-def test_the_end_waits_no_longer_than_it_may_and_says_what_was_left(said):
+def test_the_end_waits_no_longer_than_it_may_and_says_what_was_left(logged):
     before, stuck = dropped(), Stuck()
     pump = stuck.pump()
     pump.put(1)
     pump.close(0.05)
     stuck.go_on()
     assert dropped() - before == 1
-    assert said == [("otlp.failed", {"signal": "traces", "reason": "1 were not sent before the process ended"})]
+    assert logged == [("otlp.failed", {"signal": "traces", "reason": "1 were not sent before the process ended"})]
     pump.put(2)
     assert dropped() - before == 2
 
 
-def test_a_failure_is_said_once_and_so_is_its_end(said):
+def test_a_failure_is_said_once_and_so_is_its_end(logged):
     before, answers = dropped(), iter(["it is away", ValueError("what"), "", ""])
 
     def send(batch):
@@ -109,13 +100,13 @@ def test_a_failure_is_said_once_and_so_is_its_end(said):
         pump.put(number)
     pump.close(20)
     assert dropped() - before == 2
-    assert said == [
+    assert logged == [
         ("otlp.failed", {"signal": "traces", "reason": "it is away"}),
         ("otlp.recovered", {"signal": "traces", "dropped": 2}),
     ]
 
 
-def test_of_totals_the_latest_is_sent_after_a_batch_was_stuck(said):
+def test_of_totals_the_latest_is_sent_after_a_batch_was_stuck(logged):
     stuck = Stuck()
     pump = stuck.pump(most=1)
     for number in range(1, 4):
