@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
-from tests.sink import Sink, answer, chunk_garbage, drip, firewall, hang, header_flood, huge, raw, reset
+from tests.sink import Sink, answer, chunk_garbage, drip, firewall, hang, header_flood, huge, once, raw, reset
 
 EACH_STORE = pytest.mark.usefixtures("each_store")
 
@@ -232,8 +232,9 @@ def test_a_stop_in_mid_retry_loses_nothing_and_the_next_start_goes_on(tmp_path, 
 
 @EACH_STORE
 def test_sigterm_still_accepts_events_while_an_attempt_is_in_flight(tmp_path):
-    with Sink(answer(after_s=2.0)) as sink:
-        gateway = GatewayProcess(tmp_path, routes(sink.url))
+    is_over = threading.Event()
+    with Sink(once(is_over, answer())) as sink:
+        gateway = GatewayProcess(tmp_path, routes(sink.url, timeout="5m"))
         with gateway:
             first = gateway.post(distinct(1))[1]["id"]
             sink.wait_for(1)
@@ -241,6 +242,7 @@ def test_sigterm_still_accepts_events_while_an_attempt_is_in_flight(tmp_path):
             eventually(lambda: gateway.api("/readyz")[0] == 503, "readiness says no")
             status, second = gateway.post(distinct(2))
             assert status == 202
+            is_over.set()
             assert gateway.process.wait(30) == 0
         assert len(sink.requests) == 1
         with gateway:
