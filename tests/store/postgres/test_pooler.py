@@ -59,9 +59,10 @@ def test_without_a_way_around_it_what_another_replica_stored_is_found_by_looking
 
 def test_with_a_way_around_it_replicas_notify_each_other(run_two):
     async def scenario(one, other):
-        assert await listeners(one) == 2
         async with asyncio.timeout(WAIT_S):
-            await other.holds_changed()  # it has begun to listen and may have missed something
+            for each in (one, other):
+                await each.holds_changed()  # it has begun to listen and may have missed something
+            assert await listeners(one) == 2
             assert await one.set_hold(Hold(destination="crm", mute=Pause(by="bob", reason="known", since=1.0)))
             await other.holds_changed()
 
