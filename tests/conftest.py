@@ -2,7 +2,11 @@
 
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from gateway import telemetry
+from tests import postgres
 
 # The speed of an example says more about the machine's other users than about the code.
 settings.register_profile("gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -11,3 +15,18 @@ settings.load_profile("gateway")
 # Tests run in the background of a shell ignore Ctrl-C, and the programs that they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def database():
+    """The URL of a new PostgreSQL database, without tables."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """The lines that are logged instead of being written: the name and the fields of each."""
+    lines = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
+    return lines

@@ -68,11 +68,7 @@ class Pooler:
 
     def stop(self) -> None:
         """End it at once, and with it every connection."""
-        self._guard.kill()
-        self._guard.communicate()
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        postgres.ended(self._process, self._guard, signal.SIGKILL)
         (self.folder / f".s.PGSQL.{PORT}").unlink(missing_ok=True)
 
     def remove(self) -> None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -69,8 +70,17 @@ def guarded(pid: int, folder: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+def ended(process: "subprocess.Popen[bytes]", guard: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
+    """End a server and its guard, unless they have ended."""
+    guard.kill()
+    guard.communicate()
+    if process.poll() is None:
+        process.send_signal(how)
+    process.wait()
+
+
 class Server:
-    """A throw-away server on a Unix socket."""
+    """A throw-away server on a Unix socket; leaving ``with`` ends it."""
 
     def __init__(
         self, binaries: Path, *, primary: "Server | None" = None, wrapper: tuple[str, ...] = (), address: str = ""
@@ -153,11 +163,13 @@ class Server:
 
     def stop(self) -> None:
         """End it at once, as a crash would; what was committed is there after the next start."""
-        self._guard.kill()
-        self._guard.communicate()
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGQUIT)
-        self._process.wait()
+        ended(self._process, self._guard, signal.SIGQUIT)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def remove(self) -> None:
         """End it for good."""
@@ -222,14 +234,24 @@ def standby_of(primary: Server) -> Server:
     return server
 
 
-def fresh(template: str = "", *, server: str = "") -> str:
-    """The URL of a new database; ``template``: the URL of the database that it begins as, in use by nobody."""
+def fresh(*, server: str = "") -> str:
+    """The URL of a new database; ``server``: on another one than most tests run on."""
     admin = server or server_url()
     name = f"gateway_{os.getpid()}_{next(_numbers)}"
-    run(admin, f"CREATE DATABASE {name} STRATEGY file_copy TEMPLATE {_name_of(template) if template else 'template1'}")
+    run(admin, f"CREATE DATABASE {name} STRATEGY file_copy TEMPLATE template1")
     made = _with_name(admin, name)
     _admins[made] = admin
     return made
+
+
+@contextlib.contextmanager
+def database(*, server: str = "") -> Iterator[str]:
+    """The URL of a new database that is there as long as ``with`` lasts."""
+    made = fresh(server=server)
+    try:
+        yield made
+    finally:
+        drop(made)
 
 
 def drop(url: str) -> None:

@@ -96,6 +96,17 @@ def answer(
     return Behaviour(run, early=early)
 
 
+def once(told: threading.Event, then: Behaviour) -> Behaviour:
+    """Handles a request as soon as the test says so."""
+
+    async def run(wire: Wire) -> bool:
+        while not told.is_set():
+            await asyncio.sleep(0.005)
+        return await then.run(wire)
+
+    return Behaviour(run)
+
+
 def together(count: int, then: Behaviour) -> Behaviour:
     """Handles ``count`` requests at the same time: as soon as all of them have come."""
     come, all_come = 0, asyncio.Event()

@@ -9,7 +9,6 @@ import tracemalloc
 
 import pytest
 
-from gateway import telemetry
 from gateway.config import load
 from gateway.errors import SignatureRefused, StoreUnavailable, UnknownSource, Unparsable
 from gateway.event.payload import payload_of
@@ -30,13 +29,6 @@ from tests.world import (
     story,
     to_crm,
 )
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
-    return lines
 
 
 @story

@@ -16,6 +16,7 @@ from gateway.store.holds import Assignment
 from tests.oauth import given as with_tokens
 from tests.oauth_server import AuthorizationServer
 from tests.sink import Sink, answer
+from tests.waiting import until
 from tests.world import (
     World,
     numbered,
@@ -106,13 +107,6 @@ async def test_a_replica_uses_its_share_of_the_slots_and_none_of_what_another_de
             shares["crm"] = Assignment(until_s=30.0, epoch=2)
             await world.turn()
             assert len(sink.requests) == 7
-
-
-async def until(found):
-    """Wait until something holds; fails after a generous while."""
-    async with asyncio.timeout(30.0):
-        while not found():
-            await asyncio.sleep(0.005)
 
 
 @story

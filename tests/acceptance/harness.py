@@ -123,7 +123,9 @@ class GatewayProcess:
         return (self.folder / "log").read_text()
 
     def log_lines(self, event: str = "") -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
+        # The last one may be half written.
+        whole = self.log_text().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if not event or line["event"] == event]
 
     def post(

@@ -7,6 +7,7 @@ As a program it takes the command line of ``gateway``. Both clocks of the proces
 import mmap
 import os
 import struct
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests import postgres
 
 AHEAD = "GATEWAY_TEST_AHEAD"
 _SECONDS = struct.Struct("d")
+#: The command of such a gateway.
+PROGRAM = (sys.executable, "-m", "tests.acceptance.moved_clock", "serve")
 
 
 class MovedClock:

@@ -2,18 +2,17 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.rehearsal.expectations import failures, read
 from tests.acceptance.harness import SAMPLES, SECRET, GatewayProcess, eventually
-from tests.acceptance.moved_clock import MovedClock
+from tests.acceptance.moved_clock import PROGRAM, MovedClock
+from tests.acceptance.stores import url_of
 from tests.sink import Sink, answer
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial-in-time.md"
-PROGRAM = (sys.executable, "-m", "tests.acceptance.moved_clock", "serve")
 
 
 def example(url=""):
@@ -53,10 +52,10 @@ class Story:
     def __init__(self, folder, sink):
         self._sink = sink
         environ = {"XOBITO_WEBHOOK_SECRET": SECRET}
-        # Known only once it is there: the store of a folder is made with its gateway.
-        self.gateway = GatewayProcess(folder, example(sink.url), command=PROGRAM)
-        self.clock = MovedClock(folder, self.gateway.store)
-        self.gateway = GatewayProcess(folder, command=PROGRAM, environ={**environ, **self.clock.environ})
+        self.clock = MovedClock(folder, url_of(folder))
+        self.gateway = GatewayProcess(
+            folder, example(sink.url), command=PROGRAM, environ={**environ, **self.clock.environ}
+        )
 
     def __enter__(self):
         return self

@@ -132,6 +132,7 @@ def test_twenty_parallel_posts_of_one_event_are_one_event_also_after_a_restart(t
                 thread.start()
             for thread in threads:
                 thread.join(30)
+            gateway.settled(answers[0][1]["id"])
         with gateway:
             answers.append(gateway.post(distinct(1)))
             other = gateway.post(distinct(2))
@@ -141,5 +142,4 @@ def test_twenty_parallel_posts_of_one_event_are_one_event_also_after_a_restart(t
     assert len({answer["id"] for _, answer in answers}) == 1
     assert sum(not answer["duplicate"] for _, answer in answers) == 1
     assert other[1]["duplicate"] is False
-    # One that the kill interrupted is sent again.
-    assert len({each.headers["webhook-id"] for each in sink.requests}) == 2
+    assert len(sink.requests) == 2

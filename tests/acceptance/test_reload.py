@@ -12,7 +12,7 @@ import pytest
 
 from gateway.config import load
 from tests.acceptance.harness import SECRET, GatewayProcess, distinct, eventually
-from tests.sink import Sink, answer
+from tests.sink import Sink, answer, once
 
 SOURCES = f"version: 1\nsources: {{xobito: {{preset: xobito, secret: {SECRET}}}}}\n"
 
@@ -29,11 +29,11 @@ routes:
 {more}"""
 
 
-def save(gateway: GatewayProcess, text: str) -> None:
-    """As most editors do it: another file gets the name."""
-    beside = gateway.folder / ".routes.yaml.new"
+def save(gateway: GatewayProcess, text: str, name: str = "routes.yaml") -> None:
+    """As most editors do it: another file gets the name, so that nobody reads half of it."""
+    beside = gateway.folder / ".saved.new"
     beside.write_text(text)
-    beside.replace(gateway.folder / "routes.yaml")
+    beside.replace(gateway.folder / name)
 
 
 def last(gateway: GatewayProcess, event: str, number: int) -> dict:
@@ -162,7 +162,7 @@ def test_what_is_saved_is_in_force_with_watch(tmp_path, sink):
     (tmp_path / "templates/text.json.j2").write_text('{"text": "one"}')
     text = routes(sink.url).replace("body: {text: one}", "template: text.json.j2")
     with GatewayProcess(tmp_path, text, options=("--watch",)) as gateway:
-        (tmp_path / "templates/text.json.j2").write_text('{"text": "two"}')
+        save(gateway, '{"text": "two"}', "templates/text.json.j2")
         assert last(gateway, "config.reloaded", 1)["changed"] == "1 route changed (new-lead)"
         gateway.post(distinct(1))
         assert sent_text(sink, 1) == "two"
@@ -171,7 +171,7 @@ def test_what_is_saved_is_in_force_with_watch(tmp_path, sink):
         last(gateway, "config.rejected", 1)
         (tmp_path / "routes.yaml").unlink()
         last(gateway, "config.rejected", 2)
-        (tmp_path / "routes.yaml").write_text(text.replace("contact.created", "contact.*"))
+        save(gateway, text.replace("contact.created", "contact.*"))
         assert last(gateway, "config.reloaded", 2)["changed"] == "1 route changed (new-lead)"
         gateway.post(distinct(2, "contact.updated"))
         assert sent_text(sink, 2) == "two"
@@ -219,12 +219,12 @@ def test_dev_reads_saved_variables_and_shows_mistakes_as_check_does(tmp_path, si
         eventually(lambda: "\n      |     ^\n1 problem\n" in gateway.log_text(), "the problem is shown with its place")
         save(gateway, text)
         last(gateway, "config.reloaded", 1)
-        (tmp_path / ".env").write_text(f"CRM_URL={sink.url}\n")
+        save(gateway, f"CRM_URL={sink.url}\n", ".env")
         assert last(gateway, "config.reloaded", 2)["changed"] == "1 destination changed (crm)"
         gateway.post(distinct(2))
         sink.wait_for(1)
         assert len(gateway.api("/inbox")[1]) == 1
-        (tmp_path / ".env").write_text("this is no variable\n")
+        save(gateway, "this is no variable\n", ".env")
         assert ".env:1" in last(gateway, "config.rejected", 2)["problems"][0]
 
 
@@ -263,12 +263,17 @@ def test_a_new_source_listens_at_once_and_a_removed_one_is_unknown(tmp_path, sin
 
 
 def test_each_attempt_uses_the_file_of_its_moment(tmp_path):
-    with Sink(answer(503), answer(200)) as sink, GatewayProcess(tmp_path, routes(sink.url + "/a")) as gateway:
+    is_reloaded = threading.Event()
+    with (
+        Sink(once(is_reloaded, answer(503)), answer(200)) as sink,
+        GatewayProcess(tmp_path, routes(sink.url + "/a").replace('/a"}', '/a", timeout: 5m}')) as gateway,
+    ):
         status, answered = gateway.post(distinct(1))
         assert status == 202
         sink.wait_for(1)
         save(gateway, routes(sink.url + "/b", "two"))
         assert gateway.api("/api/reload", {})[0] == 200
+        is_reloaded.set()
         first, second = sink.wait_for(2)
         assert (first.path, json.loads(first.body)) == ("/a", {"text": "one"})
         assert (second.path, json.loads(second.body)) == ("/b", {"text": "two"})

@@ -7,6 +7,8 @@ import pytest
 
 from tests.acceptance.crew import Crew
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
+from tests.acceptance.moved_clock import PROGRAM, MovedClock
+from tests.acceptance.stores import url_of
 from tests.sink import Sink
 
 ROUTES = """
@@ -17,7 +19,7 @@ sources:
     secret: acceptance-secret
     silence: {{after: 1h}}
     follow_up:
-      - {{after: contact.created, want: contact.updated, per: "{{payload.data.id}}", within: 3s}}
+      - {{after: contact.created, want: contact.updated, per: "{{payload.data.id}}", within: {within}}}
 destinations:
   ops: {{url: "{url}"}}
 routes:
@@ -31,10 +33,14 @@ def missed(sink: Sink) -> list[str]:
 
 @pytest.mark.usefixtures("each_store")
 def test_what_is_awaited_survives_kill_9_and_is_missed_once(tmp_path):
-    with Sink() as sink, GatewayProcess(tmp_path, ROUTES.format(url=sink.url)) as gateway:
+    clock = MovedClock(tmp_path, url_of(tmp_path))
+    with Sink() as sink, GatewayProcess(
+        tmp_path, ROUTES.format(url=sink.url, within="10m"), command=PROGRAM, environ=clock.environ
+    ) as gateway:  # fmt: skip
         ids = {number: gateway.post(distinct(number))[1]["id"] for number in (1, 2, 3)}
         gateway.post(distinct(2, "contact.updated"))
         gateway.kill()
+        clock.advance(601.0)
         gateway.start()
         eventually(lambda: len(sink.requests) == 2, "both are missed")
         gateway.kill()
@@ -47,7 +53,7 @@ def test_what_is_awaited_survives_kill_9_and_is_missed_once(tmp_path):
 
 @pytest.mark.usefixtures("each_store")
 def test_with_workers_one_process_misses_it(tmp_path):
-    with Sink() as sink, Crew(tmp_path, ROUTES.format(url=sink.url)) as crew:
+    with Sink() as sink, Crew(tmp_path, ROUTES.format(url=sink.url, within="10s")) as crew:
         ids = {number: crew.gateway.post(distinct(number))[1]["id"] for number in (1, 2, 3, 4)}
         crew.gateway.post(distinct(3, "contact.updated"))
         eventually(lambda: len(sink.requests) == 3, "three are missed")

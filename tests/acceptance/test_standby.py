@@ -18,12 +18,9 @@ WANTED = "target_session_attrs=read-write"
 @pytest.fixture
 def servers():
     """A primary, and a standby without which it acknowledges nothing."""
-    primary = postgres.start_server()
-    standby = postgres.standby_of(primary)
-    postgres.run(primary.url, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
-    yield primary, standby
-    for each in (standby, primary):
-        each.stop()
+    with postgres.start_server() as primary, postgres.standby_of(primary) as standby:
+        postgres.run(primary.url, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        yield primary, standby
 
 
 def taken_over(cluster, senders, standby):

@@ -83,8 +83,8 @@ def test_a_key_travels_with_a_post(server):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ((400, json.dumps({"error": "since: no\x1b[2J"}).encode()), "since: no\ufffd[2J"),
-        ((404, b'{"error":"no event or delivery evt_1"}'), "no event or delivery evt_1"),
+        ((400, json.dumps({"error": "since: no\x1b[2J"}).encode()), "^since: no\ufffd\\[2J$"),
+        ((404, b'{"error":"no event or delivery evt_1"}'), "^no event or delivery evt_1$"),
         ((401, b'{"error":"who?"}'), "GATEWAY_ADMIN_TOKEN"),
         ((503, b'{"status":"no new events are accepted"}'), "503: no new events are accepted"),
         ((500, b"<html>"), "a gateway's admin address"),
@@ -93,9 +93,8 @@ def test_a_key_travels_with_a_post(server):
 )
 def test_a_refusal_says_why_and_steers_nothing(server, answer, said):
     server.answer = answer
-    with pytest.raises(api.ApiRefused) as caught:
+    with pytest.raises(api.ApiRefused, match=said):
         api.ask(server.url, "/api/events")
-    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from gateway.store.postgres.schema import VERSION
-from tests import postgres
 from tests.acceptance.harness import GatewayProcess, distinct
 from tests.cli.command import run
 from tests.sink import Sink, answer
@@ -20,11 +19,9 @@ PASSWORD = "sesame"
 
 
 @pytest.fixture
-def url():
+def url(database):
     """A new database, with a password that the server does not ask for."""
-    made = postgres.fresh()
-    yield made.replace("//gateway@", f"//gateway:{PASSWORD}@")
-    postgres.drop(made)
+    return database.replace("//gateway@", f"//gateway:{PASSWORD}@")
 
 
 @pytest.fixture

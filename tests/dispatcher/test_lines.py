@@ -1,7 +1,6 @@
 """Who has the next free slot of a destination, of those that wait for one in memory."""
 
 import asyncio
-import time
 from collections import Counter
 
 from gateway.dispatcher.lines import Lines
@@ -91,20 +90,21 @@ async def test_one_that_is_cancelled_keeps_no_slot_even_if_it_was_just_given_one
 
 
 @story
-async def test_one_that_was_given_a_slot_in_the_moment_in_which_its_patience_ended_has_it():
-    holds = Holds()
+async def test_one_that_was_given_a_slot_in_the_moment_in_which_its_patience_ended_has_it(monkeypatch):
+    holds, loop = Holds(), asyncio.get_running_loop()
     lines = lines_of(holds)
     await lines.slot("crm", 0.0)
-    [waiter] = waiting(lines, "crm", seconds=0.05)
+    [waiter] = waiting(lines, "crm", seconds=30.0)
     await asyncio.sleep(0)
 
     def gives_one() -> None:
         holds.give_back("crm")
         lines.call_up("crm")
 
-    asyncio.get_running_loop().call_soon(gives_one)
-    # The loop is busy until its timer is due, too: right after that.
-    time.sleep(0.1)  # noqa: ASYNC251
+    loop.call_soon(gives_one)
+    # Its timer is due in the same turn of the loop: right after that.
+    over = loop.time() + 31.0
+    monkeypatch.setattr(loop, "time", lambda: over)
     assert await waiter
     assert holds.taken["crm"] == 1
 

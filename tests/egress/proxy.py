@@ -3,58 +3,25 @@
 import asyncio
 import base64
 import ssl
-import threading
 from contextlib import suppress
-from typing import Self
+
+from tests.relay import Relay
 
 
-class Proxy:
+class Proxy(Relay):
     """Carries everything to one port of this machine, whatever it is asked for; remembers what that was."""
 
     def __init__(self, port: int, *, login: str = "", refuses: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls=tls)
         self._to = port
         self._login = login
         self._refuses = refuses
-        self._tls = tls
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._tasks: set[asyncio.Task[None]] = set()
         #: ``CONNECT hooks.example:443``, ``POST http://hooks.example/x``, ``SOCKS hooks.example:80``.
         self.asked: list[str] = []
         #: The whole of each request for HTTP, up to the end of its header.
         self.heads: list[str] = []
-        self.port = 0
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Each layer of an aborted transport is closed at a later turn of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = self._loop.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(lambda _: writer.transport.abort())
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             first = await reader.readexactly(1)
             begin = await (self._socks(reader, writer) if first == b"\x05" else self._http(first, reader, writer))

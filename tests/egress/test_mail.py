@@ -12,6 +12,7 @@ from gateway.model import Dead, Delivered, Mail, Reply, Retry
 from tests.egress.certificates import Authority
 from tests.egress.diverted import Names
 from tests.smtp import MailServer
+from tests.waiting import until
 
 LOGIN = ("gateway", "p4ss:wörd")
 MESSAGE = b"Subject: hi\r\n\r\n.first\r\nsecond \xc3\xa9\r\n"
@@ -171,8 +172,7 @@ def test_a_message_that_is_given_up_while_it_waits_for_others_is_never_begun(mon
     async def run(hanging: MailServer, given_up: MailServer, last: MailServer) -> None:
         egress = Egress()
         stuck = asyncio.create_task(egress.send(mail(hanging.url), timeout_s=30.0, door=door))
-        while not hanging.connections:
-            await asyncio.sleep(0.01)
+        await until(lambda: hanging.connections)
         with pytest.raises(TimedOut):
             await egress.send(mail(given_up.url), timeout_s=0.1, door=door)
         stuck.cancel()

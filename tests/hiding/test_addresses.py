@@ -1,5 +1,7 @@
 """What of an address is a secret, and an address without it."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,11 +87,22 @@ def test_a_login_and_what_follows_a_known_host_are_starred_in_any_text():
     assert hide("{url: hooks.example/T}") == "{url: hooks.example/***}"
 
 
-@given(st.text(), st.text(), st.booleans())
-def test_hiding_is_total_and_keeps_the_width_of_a_line(text, own, is_public):
+LINES = st.text() | st.lists(
+    st.sampled_from(["url: ", "{", "}", "https://a.example/", "?", "b", "c/d", '"', "'", ",", "]", " ", " # x"])
+).map("".join)
+
+
+@given(LINES, st.text(), st.booleans())
+def test_hiding_is_total_and_keeps_the_width_of_a_line_up_to_the_last_address(text, own, is_public):
     assert isinstance(masked_url(text, own, is_path_public=is_public), str)
     assert all(isinstance(each, str) for each in parts_that_open(text))
-    assert len(starred(text, is_yaml=is_public)) - len(text) in range(3)
+    followed = starred(f"{text} x", is_yaml=is_public).removesuffix(" x")
+    assert len(followed) == len(text)
+    short = re.search(r"(?<!\*)\*{1,2}(?=[ \"'}\]]*\Z)", followed)
+    if short is None or text[short.start() : short.end()] == short[0]:
+        assert starred(text, is_yaml=is_public) == followed
+    else:
+        assert starred(text, is_yaml=is_public) == followed[: short.start()] + MASK + followed[short.end() :]
 
 
 def test_the_path_of_a_received_request_is_shown_up_to_the_name_of_its_source():

@@ -5,23 +5,14 @@ import sys
 import threading
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import telemetry
 from gateway.operate import loop
 from gateway.operate.loop import DEEPEST, LOG_S, LOOK_S, MOST_LATE_S, WINDOW_S, Lateness, LoopWatch, stack_of
 from gateway.telemetry.lines import LOG_EVENTS
 from gateway.telemetry.metrics import REGISTRY
 from tests.web.desk import Desk
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
-    return lines
 
 
 def lag_count():

@@ -418,13 +418,6 @@ class Reloadable(World):
         )
 
 
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
-    return lines
-
-
 def of(logged, name):
     return [fields for event, fields in logged if event == name]
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import telemetry
 from gateway.config import load
 from gateway.config.text import disk
 from gateway.operate import rotation as module
@@ -70,13 +69,6 @@ class Rotating(World):
     @property
     def token(self) -> str:
         return self.gateway.config.destinations["crm"].target.auth[1].removeprefix("Bearer ")
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
-    return lines
 
 
 def of(logged, name):

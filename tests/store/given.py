@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import itertools
 import shutil
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -18,6 +19,17 @@ from gateway.store.queries import DeliveryQuery
 from tests.store.database import PostgresKind
 
 _numbers = itertools.count(1)
+
+
+@asynccontextmanager
+async def two(opened):
+    """Two instances of a store, each made by ``await opened()``; they are closed at the end."""
+    async with AsyncExitStack() as stack:
+        stores = []
+        for _ in range(2):
+            stores.append(await opened())
+            stack.push_async_callback(stores[-1].close)
+        yield stores
 
 
 class Clock:

@@ -31,13 +31,6 @@ EVENTS = int(os.environ.get("COPY_EVENTS", "10000"))
 LOOKUP = Lookup(name="person", destination="crm", status=200, duration_s=0.5, size=34, found=True)
 
 
-@pytest.fixture
-def database():
-    made = postgres.fresh()
-    yield made
-    postgres.drop(made)
-
-
 async def fill(store, clock, events=30):
     """Something in every table, over several days."""
     for number in range(events):

@@ -5,7 +5,6 @@ import asyncio
 import httpx
 import pytest
 
-from gateway import telemetry
 from gateway.errors import StoreCorrupt
 from tests.web.desk import HOST, Desk
 
@@ -37,13 +36,6 @@ def asked(desk: Desk, path: str, headers: dict[str, str]) -> httpx.Response:
             return await desk.client.get(path, headers=headers)
 
     return asyncio.run(scenario())
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
-    return lines
 
 
 @pytest.mark.parametrize(("path", "headers"), [("/api/stats", PROGRAM), ("/", PROGRAM), ("/", PAGE)])

@@ -14,6 +14,7 @@ from gateway.workers import crew as crews
 from gateway.workers.crew import FIGURES, LOOK, STANDING, Crew, Standing
 from tests.store.given import Clock, new_event
 from tests.store.through import RemoteKind
+from tests.waiting import until
 
 
 class Worker:
@@ -33,12 +34,6 @@ class Worker:
     async def kill(self):
         self.store.asking._link._transport.abort()
         await self.store.asking.ended
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

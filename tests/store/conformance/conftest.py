@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.database import OtherVersionKind, PooledKind, PostgresKind
-from tests.store.given import KINDS
+from tests.store.given import KINDS, two
 from tests.store.through import RemoteKind
 from tests.store.toy import Server, ToyStore
 
@@ -73,12 +73,8 @@ def run_two(request, tmp_path, clock):
     def run_on_stores(scenario):
         async def whole():
             kind = request.param(tmp_path)
-            one, other = await kind.open(clock), await kind.open(clock)
-            try:
-                return await scenario(one, other)
-            finally:
-                await one.close()
-                await other.close()
+            async with two(lambda: kind.open(clock)) as stores:
+                return await scenario(*stores)
 
         return asyncio.run(whole())
 

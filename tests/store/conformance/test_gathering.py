@@ -41,7 +41,7 @@ def test_the_events_of_a_digest_are_one_delivery_that_is_due_once_the_first_has_
         head, *members = await deliveries(store, [first, *others])
         assert [each.digest for each in (head, *members)] == [head.id] * 3
         assert (head.gathered, head.due_in_s, head.waits) == (3, pytest.approx(300.0), True)
-        assert [(each.due_in_s, each.is_behind) for each in members] == [(None, False)] * 2
+        assert [(each.due_in_s, each.is_behind, each.is_member) for each in members] == [(None, False, True)] * 2
         assert await claimed(store) == []
         clock.move(301.0)
         [lease] = await claimed(store)

@@ -6,7 +6,6 @@ import asyncpg
 
 from gateway.store import migrate, open_store
 from gateway.store.queries import EventQuery
-from tests import postgres
 from tests.store.given import new_event
 
 COPY = """
@@ -16,12 +15,11 @@ FROM event WHERE id = $1
 """
 
 
-def test_what_is_newer_is_shown_once_nothing_before_it_can_come():
-    url = postgres.fresh()
-    asyncio.run(migrate(url))
+def test_what_is_newer_is_shown_once_nothing_before_it_can_come(database):
+    asyncio.run(migrate(database))
 
     async def scenario():
-        store, late = await open_store(url), await asyncpg.connect(url)
+        store, late = await open_store(database), await asyncpg.connect(database)
         try:
             first, second = new_event(), new_event()
             await store.append([first])
@@ -39,15 +37,13 @@ def test_what_is_newer_is_shown_once_nothing_before_it_can_come():
             await store.close()
 
     asyncio.run(scenario())
-    postgres.drop(url)
 
 
-def test_an_event_that_waits_for_a_key_is_newer_than_what_is_stored_meanwhile():
-    url = postgres.fresh()
-    asyncio.run(migrate(url))
+def test_an_event_that_waits_for_a_key_is_newer_than_what_is_stored_meanwhile(database):
+    asyncio.run(migrate(database))
 
     async def scenario():
-        store, other, beside = await open_store(url), await open_store(url), await asyncpg.connect(url)
+        store, other, beside = await open_store(database), await open_store(database), await asyncpg.connect(database)
         try:
             waits = new_event(key=b"contested")
             transaction = beside.transaction()
@@ -69,4 +65,3 @@ def test_an_event_that_waits_for_a_key_is_newer_than_what_is_stored_meanwhile():
             await other.close()
 
     asyncio.run(scenario())
-    postgres.drop(url)

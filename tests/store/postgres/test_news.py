@@ -13,7 +13,7 @@ from gateway.store.postgres.address import Address
 from gateway.store.postgres.news import MOST, News
 from tests import postgres
 from tests.store.database import PostgresKind
-from tests.store.given import leased, new_event, wants
+from tests.store.given import leased, new_event, two, wants
 
 PAUSE = Pause(by="ann", reason="their migration", since=1.0)
 WAIT_S = 30.0
@@ -24,15 +24,11 @@ def run_two(clock):
     def run(scenario):
         async def whole():
             kind = PostgresKind(None)
-            one, other = [await kind.open(clock) for _ in range(2)]
-            try:
+            async with two(lambda: kind.open(clock)) as stores:
                 # Whoever has just begun to listen may have missed something.
-                for each in (one, other):
+                for each in stores:
                     await asyncio.wait_for(each.holds_changed(), WAIT_S)
-                await scenario(one, other)
-            finally:
-                await one.close()
-                await other.close()
+                await scenario(*stores)
 
         asyncio.run(whole())
 

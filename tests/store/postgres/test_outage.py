@@ -15,6 +15,7 @@ from gateway.store.queries import EventQuery
 from tests import postgres
 from tests.store.database import database, loop_of_its_own
 from tests.store.given import delivered, leased, new_event, wants
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +24,6 @@ def server():
     server = postgres.start_server()
     loop_of_its_own(migrate(server.url))
     return server
-
-
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.02)
 
 
 def test_while_it_is_away_calls_are_refused_and_afterwards_everything_goes_on(server):

@@ -21,14 +21,13 @@ FILL = f"UPDATE done SET seq = (seq & ~{PLACES}::bigint) | {PLACES}"
 
 def scenario_with(work):
     async def whole():
-        url = postgres.fresh()
-        await migrate(url)
-        store = await open_store(url)
-        try:
-            await work(store, url)
-        finally:
-            await store.close()
-            postgres.drop(url)
+        with postgres.database() as url:
+            await migrate(url)
+            store = await open_store(url)
+            try:
+                await work(store, url)
+            finally:
+                await store.close()
 
     asyncio.run(whole())
 

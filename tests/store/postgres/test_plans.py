@@ -16,6 +16,7 @@ from gateway.store.postgres.connections import PLANNING
 from gateway.store.postgres.copying import PostgresSide
 from gateway.store.queries import DeliveryQuery, EventQuery
 from tests import postgres
+from tests.store.postgres.executed import ASKING, recorded
 
 DAYS, EVENTS = 4, 40_000
 #: Rows that one statement of a page may look at: far from all of them.
@@ -27,37 +28,36 @@ SMALL = {"tally", "indexed", "hold", "meta"}
 @pytest.fixture(scope="module", params=postgres.VERSIONS)
 def database(request):
     """A database with much in it, over some days: most of it waits, one delivery in 5,000 for a rare destination."""
-    url = postgres.fresh(server=postgres.of_version(request.param))
-    asyncio.run(migrate(url))
-    today = int(time.time() // tables.DAY_S)
-    first, per_day = today - DAYS + 1, EVENTS // DAYS
-    body = """convert_to(format('{"id": %s, "name": "Ada", "hash": "%s"}', i, md5(i::text)), 'UTF8')"""
-    delivery = "'dlv_{0}' || i, seq, 'evt_' || i, 'to-{0}', '{0}', at"
-    queue = "INSERT INTO queue (seq, id, event_seq, event_id, route, destination, changed_at, due) SELECT"
-    postgres.run(
-        url,
-        *("".join(schema.day(day) for day in range(first, today)).strip().rstrip(";").split(";\n")),
-        f"""CREATE TABLE g AS SELECT i, (({first} + i / {per_day})::bigint << {tables.DAY_BITS}) | (i << {tables.PLACE_BITS}) AS seq,
-            ({first} + i / {per_day}) * 86400.0 + i % {per_day} AS at FROM generate_series(1::bigint, {EVENTS - 1}) i""",
-        f"""INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body)
-            SELECT seq, 'evt_' || i, CASE WHEN i % 3 = 0 THEN 'shop' ELSE 'crm' END, convert_to('deal.t' || i % 7, 'UTF8'), at, at,
-            '{{}}', sha256({body}), {body} FROM g""",
-        f"{queue} seq | 1, {delivery.format('slack')}, at + 1e6 FROM g WHERE i % 2 = 0",
-        f"{queue} seq | 2, {delivery.format('rare')}, at + 1e6 FROM g WHERE i % 5000 = 1",
-        f"""INSERT INTO done (seq, id, event_seq, event_id, route, destination, changed_at, state, grants, attempts,
-            attempts_before_replay, spent_s, crashes, reason, last_answer, cause)
-            SELECT seq | 3, {delivery.format("file")}, CASE WHEN i % 1000 = 0 THEN 'dead' ELSE 'delivered' END, 1, 1, 0, 0, 0, '', '',
-            CASE WHEN i % 1000 = 0 THEN 'answered 422'::bytea ELSE '' END FROM g""",
-        "INSERT INTO attempt SELECT seq | 3, 1, at, at, 0.1, 'delivered', 200, '', '', '', 1, '', NULL FROM g",
-        "INSERT INTO tally SELECT destination, 'pending', '', count(*) FROM queue GROUP BY 1",
-        "INSERT INTO tally SELECT destination, state, cause, count(*) FROM done GROUP BY 1, 2, 3",
-        "INSERT INTO word SELECT seq, array_to_tsvector(ARRAY['ada', md5(i::text), i::text]) FROM g",
-        "UPDATE indexed SET upto = (SELECT max(seq) FROM event)",
-        "VACUUM ANALYZE word",
-        "ANALYZE",
-    )
-    yield url
-    postgres.drop(url)
+    with postgres.database(server=postgres.of_version(request.param)) as url:
+        asyncio.run(migrate(url))
+        today = int(time.time() // tables.DAY_S)
+        first, per_day = today - DAYS + 1, EVENTS // DAYS
+        body = """convert_to(format('{"id": %s, "name": "Ada", "hash": "%s"}', i, md5(i::text)), 'UTF8')"""
+        delivery = "'dlv_{0}' || i, seq, 'evt_' || i, 'to-{0}', '{0}', at"
+        queue = "INSERT INTO queue (seq, id, event_seq, event_id, route, destination, changed_at, due) SELECT"
+        postgres.run(
+            url,
+            *("".join(schema.day(day) for day in range(first, today)).strip().rstrip(";").split(";\n")),
+            f"""CREATE TABLE g AS SELECT i, (({first} + i / {per_day})::bigint << {tables.DAY_BITS}) | (i << {tables.PLACE_BITS}) AS seq,
+                ({first} + i / {per_day}) * 86400.0 + i % {per_day} AS at FROM generate_series(1::bigint, {EVENTS - 1}) i""",
+            f"""INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body)
+                SELECT seq, 'evt_' || i, CASE WHEN i % 3 = 0 THEN 'shop' ELSE 'crm' END, convert_to('deal.t' || i % 7, 'UTF8'), at, at,
+                '{{}}', sha256({body}), {body} FROM g""",
+            f"{queue} seq | 1, {delivery.format('slack')}, at + 1e6 FROM g WHERE i % 2 = 0",
+            f"{queue} seq | 2, {delivery.format('rare')}, at + 1e6 FROM g WHERE i % 5000 = 1",
+            f"""INSERT INTO done (seq, id, event_seq, event_id, route, destination, changed_at, state, grants, attempts,
+                attempts_before_replay, spent_s, crashes, reason, last_answer, cause)
+                SELECT seq | 3, {delivery.format("file")}, CASE WHEN i % 1000 = 0 THEN 'dead' ELSE 'delivered' END, 1, 1, 0, 0, 0, '', '',
+                CASE WHEN i % 1000 = 0 THEN 'answered 422'::bytea ELSE '' END FROM g""",
+            "INSERT INTO attempt SELECT seq | 3, 1, at, at, 0.1, 'delivered', 200, '', '', '', 1, '', NULL FROM g",
+            "INSERT INTO tally SELECT destination, 'pending', '', count(*) FROM queue GROUP BY 1",
+            "INSERT INTO tally SELECT destination, state, cause, count(*) FROM done GROUP BY 1, 2, 3",
+            "INSERT INTO word SELECT seq, array_to_tsvector(ARRAY['ada', md5(i::text), i::text]) FROM g",
+            "UPDATE indexed SET upto = (SELECT max(seq) FROM event)",
+            "VACUUM ANALYZE word",
+            "ANALYZE",
+        )
+        yield url
 
 
 PENDING, DEAD = DeliveryState.PENDING, DeliveryState.DEAD
@@ -89,24 +89,12 @@ QUESTIONS = {
 }
 
 
-async def asked(url, question, monkeypatch):
+async def asked(url, question):
     """The statements of a question, with what they were given."""
-    found = []
-
-    def recording(original):
-        def record(self, query, *values, **more):
-            found.append((query, values))
-            return original(self, query, *values, **more)
-
-        return record
-
-    for name in ("fetch", "fetchrow", "fetchval"):
-        monkeypatch.setattr(asyncpg.Connection, name, recording(getattr(asyncpg.Connection, name)))
     async with open_reads(url) as reads:
-        found.clear()
-        await question(reads)
-    monkeypatch.undo()
-    return found
+        with recorded(*ASKING) as executed:
+            await question(reads)
+    return [(query, values) for _, query, values in executed]
 
 
 async def explained(url, statements):
@@ -159,9 +147,9 @@ def test_a_part_of_a_copy_looks_at_few_rows(database, monkeypatch):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_question_looks_at_few_rows(database, monkeypatch, name):
+def test_a_question_looks_at_few_rows(database, name):
     async def scenario():
-        statements = await asked(database, QUESTIONS[name], monkeypatch)
+        statements = await asked(database, QUESTIONS[name])
         assert statements
         async for query, plan in explained(database, statements):
             for node in nodes(plan):

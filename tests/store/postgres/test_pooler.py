@@ -7,33 +7,22 @@ import pytest
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.store import copied, migrate, open_store
 from gateway.store.holds import Hold, Pause
-from tests import pooler, postgres
-from tests.store.given import delivered, new_event, wants
+from tests import pooler
+from tests.store.given import delivered, new_event, two, wants
 
 WAIT_S = 30.0
 
 
 @pytest.fixture
-def database():
-    made = postgres.fresh()
-    yield made
-    postgres.drop(made)
-
-
-@pytest.fixture
-def two(database, monkeypatch):
+def run_two(database, monkeypatch):
     """Run a test's coroutine on two replicas that reach a database through a pooler alone, or around it as well."""
 
     def run(scenario, *, is_direct):
         async def whole():
             await migrate(database)
             monkeypatch.setenv("GATEWAY_STORE_DIRECT", database if is_direct else "")
-            one, other = [await open_store(pooler.pooled(database)) for _ in range(2)]
-            try:
-                await scenario(one, other)
-            finally:
-                await one.close()
-                await other.close()
+            async with two(lambda: open_store(pooler.pooled(database))) as stores:
+                await scenario(*stores)
 
         asyncio.run(whole())
 
@@ -52,7 +41,7 @@ async def listeners(store):
         )
 
 
-def test_without_a_way_around_it_what_another_replica_stored_is_found_by_looking(two):
+def test_without_a_way_around_it_what_another_replica_stored_is_found_by_looking(run_two):
     async def scenario(one, other):
         assert await listeners(one) == 0
         await one.append([new_event("slack")])
@@ -65,18 +54,19 @@ def test_without_a_way_around_it_what_another_replica_stored_is_found_by_looking
         assert await one.set_hold(hold)
         assert [each.pause for each in await other.holds()] == [hold.pause]
 
-    two(scenario, is_direct=False)
+    run_two(scenario, is_direct=False)
 
 
-def test_with_a_way_around_it_replicas_notify_each_other(two):
+def test_with_a_way_around_it_replicas_notify_each_other(run_two):
     async def scenario(one, other):
-        assert await listeners(one) == 2
         async with asyncio.timeout(WAIT_S):
-            await other.holds_changed()  # it has begun to listen and may have missed something
+            for each in (one, other):
+                await each.holds_changed()  # it has begun to listen and may have missed something
+            assert await listeners(one) == 2
             assert await one.set_hold(Hold(destination="crm", mute=Pause(by="bob", reason="known", since=1.0)))
             await other.holds_changed()
 
-    two(scenario, is_direct=True)
+    run_two(scenario, is_direct=True)
 
 
 def test_what_needs_a_session_asks_for_a_way_around_it(database, tmp_path, monkeypatch):

@@ -8,22 +8,19 @@ import pytest
 from gateway.errors import StoreError
 from gateway.store import migrate, open_store
 from gateway.store.postgres import schema
-from tests import postgres
 from tests.store.conformance.test_memory import CRM, known, remembering, waiting
 from tests.store.given import delivered, leased, wants
 
 
 @pytest.fixture
-def first(monkeypatch):
+def first(database, monkeypatch):
     """A database of the first schema, with an event that was delivered."""
-    url = postgres.fresh()
     with monkeypatch.context() as patched:
         patched.setattr(schema, "VERSION", 1)
         patched.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        assert asyncio.run(migrate(url)) == (0, 1)
-        event_id = asyncio.run(on(url, _delivered))
-    yield url, event_id
-    postgres.drop(url)
+        assert asyncio.run(migrate(database)) == (0, 1)
+        event_id = asyncio.run(on(database, _delivered))
+    return database, event_id
 
 
 async def executed(url, statement):

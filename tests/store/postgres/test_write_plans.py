@@ -2,16 +2,15 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from gateway.store import migrate, open_store
 from gateway.store.cluster import Replica
 from gateway.store.postgres import gathering, plans, statements, tasks, watching
-from gateway.store.postgres.connections import PLANNING
 from gateway.store.postgres.tables import DAY_BITS, DAY_S, PLACE_BITS
 from tests import postgres
 from tests.store.given import Clock, delivered, new_event, terms, wants
+from tests.store.postgres.executed import ASKING, generic_plans, recorded
 from tests.store.test_copying import fill
 
 ROWS = 20_000
@@ -100,29 +99,20 @@ OF_THE_QUEUE = (
 
 @pytest.fixture(scope="module", params=postgres.VERSIONS)
 def url(request):
-    url = postgres.fresh(server=postgres.of_version(request.param))
-    asyncio.run(migrate(url))
-    postgres.run(
-        url,
-        QUEUE.format(ROWS),
-        ENDED.format(ROWS),
-        DEDUPE.format(ROWS),
-        TIMING.format(ROWS),
-        NUMBER.format(ROWS),
-        "ANALYZE",
-    )
-    yield url
-    postgres.drop(url)
+    with postgres.database(server=postgres.of_version(request.param)) as url:
+        asyncio.run(migrate(url))
+        filled = (each.format(ROWS) for each in (QUEUE, ENDED, DEDUPE, TIMING, NUMBER))
+        postgres.run(url, *filled, "ANALYZE")
+        yield url
 
 
 @pytest.fixture(scope="module", params=postgres.VERSIONS)
 def emptied(request):
     """A database whose statistics say that the queue is empty, as it often is when it is vacuumed."""
-    url = postgres.fresh(server=postgres.of_version(request.param))
-    asyncio.run(migrate(url))
-    postgres.run(url, DEDUPE.format(ROWS), "ANALYZE", "VACUUM ANALYZE queue", QUEUE.format(ROWS))
-    yield url
-    postgres.drop(url)
+    with postgres.database(server=postgres.of_version(request.param)) as url:
+        asyncio.run(migrate(url))
+        postgres.run(url, DEDUPE.format(ROWS), "ANALYZE", "VACUUM ANALYZE queue", QUEUE.format(ROWS))
+        yield url
 
 
 def unbounded(plan):
@@ -179,23 +169,28 @@ def text_of(name):
 
 @pytest.mark.parametrize("name", ASKED)
 def test_nothing_is_read_whole(url, name):
-    plan = asyncio.run(explained(url, name))
+    plan = plan_of(url, name)
     assert set(scans(plan)) <= SMALL
     assert list(rescans(plan)) == []
 
 
-async def explained(url, name):
-    connection = await asyncpg.connect(url, server_settings={**PLANNING, "plan_cache_mode": "force_generic_plan"})
-    try:
-        [explanation] = await (await connection.prepare(text_of(name))).explain(*ASKED[name])
-        return explanation["Plan"]
-    finally:
-        await connection.close()
+def plans_of(url, asked):
+    """Each statement of ``asked`` with its plan."""
+
+    async def collected():
+        return [each async for each in generic_plans(url, asked)]
+
+    return asyncio.run(collected())
+
+
+def plan_of(url, name):
+    [(_, plan)] = plans_of(url, {text_of(name): ASKED[name]})
+    return plan
 
 
 @pytest.mark.parametrize("name", OF_THE_QUEUE)
 def test_the_queue_is_never_read_whole_though_it_was_empty_when_it_was_vacuumed(emptied, name):
-    assert list(unbounded(asyncio.run(explained(emptied, name)))) == []
+    assert list(unbounded(plan_of(emptied, name))) == []
 
 
 #: Read whole by some statements: one row, a row for each replica or destination, sums that are put together by and by, and
@@ -227,26 +222,18 @@ async def lived_through(url):
         await store.close()
 
 
-def statements_of(work, monkeypatch):
+def statements_of(work):
     """What is executed meanwhile, with what it was given; without what is planned anew each time."""
     found, planning = {}, set()
-
-    def recording(original):
-        def record(self, query, *values, **more):
-            if "force_custom_plan" in query:
-                planning.add(self)
-            elif query in ("COMMIT", "ROLLBACK"):
-                planning.discard(self)
-            elif self not in planning:
-                found.setdefault(query, values)
-            return original(self, query, *values, **more)
-
-        return record
-
-    for name in ("fetch", "fetchrow", "fetchval", "execute"):
-        monkeypatch.setattr(asyncpg.Connection, name, recording(getattr(asyncpg.Connection, name)))
-    asyncio.run(work)
-    monkeypatch.undo()
+    with recorded(*ASKING, "execute") as executed:
+        asyncio.run(work)
+    for connection, query, values in executed:
+        if "force_custom_plan" in query:
+            planning.add(connection)
+        elif query in ("COMMIT", "ROLLBACK"):
+            planning.discard(connection)
+        elif connection not in planning:
+            found.setdefault(query, values)
     return {
         query: values
         for query, values in found.items()
@@ -254,16 +241,8 @@ def statements_of(work, monkeypatch):
     }
 
 
-def test_whatever_becomes_of_an_event_no_statement_reads_a_table_or_an_index_whole(url, monkeypatch):
-    async def explained():
-        connection = await asyncpg.connect(url, server_settings={**PLANNING, "plan_cache_mode": "force_generic_plan"})
-        try:
-            for query in asked.keys() - RARE:
-                [explanation] = await (await connection.prepare(query)).explain(*asked[query])
-                assert set(read_whole(explanation["Plan"])) <= FEW, query
-        finally:
-            await connection.close()
-
-    asked = statements_of(lived_through(url), monkeypatch)
+def test_whatever_becomes_of_an_event_no_statement_reads_a_table_or_an_index_whole(url):
+    asked = statements_of(lived_through(url))
     assert len(asked) > 50
-    asyncio.run(explained())
+    for query, plan in plans_of(url, {query: values for query, values in asked.items() if query not in RARE}):
+        assert set(read_whole(plan)) <= FEW, query

@@ -6,7 +6,6 @@ import shutil
 import apsw
 import pytest
 
-from gateway import telemetry
 from gateway.errors import StoreCorrupt
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Hold
@@ -18,13 +17,6 @@ from tests.store.given import SQLiteKind, dead, delivered, leased, new_event, on
 from tests.store.sqlite.given import edit, nothing, overwrite
 
 PAGE = 4096
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **fields: lines.append((name, fields)))
-    return lines
 
 
 @pytest.fixture
