@@ -66,7 +66,7 @@ class CrashSlot:
         if self._passing and not self._page[0]:
             # Before the lock ends: a file that another process has taken by then would be removed under it.
             with suppress(OSError):
-                os.unlink(self._passing)
+                Path(self._passing).unlink()
         self._page.close()
 
     def working_on(self, delivery_id: str) -> Self:
@@ -96,8 +96,7 @@ def _page_of(path: str) -> mmap.mmap:
     try:
         # The map keeps the lock: it has a copy of the descriptor.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not _is_at(path, descriptor):
-            raise BlockingIOError(f"{path} was removed by the process that had it")
+        _refuse_removed(path, descriptor)
         # With its space: a write to a page that the disk has no room for kills the process.
         os.posix_fallocate(descriptor, 0, _SIZE)
         return mmap.mmap(descriptor, _SIZE)
@@ -109,12 +108,14 @@ def _page_of(path: str) -> mmap.mmap:
         os.close(descriptor)
 
 
-def _is_at(path: str, descriptor: int) -> bool:
-    """Whether the open file still has this name."""
+def _refuse_removed(path: str, descriptor: int) -> None:
+    """Raise BlockingIOError if the open file has lost its name: who had it has ended meanwhile."""
     try:
-        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+        is_at = os.path.samestat(os.lstat(path), os.fstat(descriptor))
     except FileNotFoundError:
-        return False
+        is_at = False
+    if not is_at:
+        raise BlockingIOError(f"{path} was removed by the process that had it")
 
 
 async def blame(slot: CrashSlot, store: Store) -> Delivery | None:

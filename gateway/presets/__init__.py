@@ -151,7 +151,12 @@ def meant(name: str) -> str:
 def by_product(name: str) -> tuple[str, str]:
     """The preset of the product that somebody asks for, and its sample that is wanted first; empty if no title names it."""
     word = folded(name)
-    found = [(each, type_) for each in _titled(name) for product, type_ in load(each).products.items() if folded(product) == word]
+    found = [
+        (each, type_)
+        for each in _titled(name)
+        for product, type_ in load(each).products.items()
+        if folded(product) == word
+    ]
     return found[0] if len(found) == 1 else ("", "")
 
 
