@@ -51,7 +51,7 @@ def _with(facts: Facts, field: str, samples: Sequence[Facts]) -> Facts | None:
         root, *rest = path = parse_path(field)
     except PathRefused:
         return None
-    if root not in facts or not rest:
+    if not isinstance(root, str) or root not in facts or not rest:
         return None
     known = copy.deepcopy(facts[root])
     try:
