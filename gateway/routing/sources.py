@@ -71,6 +71,8 @@ class Source(Struct, frozen=True, kw_only=True):
     replies: Reply | None = None
     #: Where its secrets come from, in words: ``${XOBITO_WEBHOOK_SECRET}, which is read at start``; empty: it has none.
     secret_from: str = ""
+    #: The same for the verify token that its sender shows in a handshake; empty: it shows none.
+    token_from: str = ""
     #: The largest body accepted, bytes.
     max_body: int = 1024 * 1024
     #: Lower-case names of headers to forward with verbatim bytes.

@@ -321,7 +321,7 @@ def a_shadow() -> dict[str, Any]:
 
 def a_source() -> dict[str, Any]:
     return {
-        **a_map()["sources"][0], "address": "https://gateway.example.com/in/xobito", "secret_from": "${XOBITO_WEBHOOK_SECRET}",
+        **a_map()["sources"][0], "address": "https://gateway.example.com/in/xobito", "secret_from": "${XOBITO_WEBHOOK_SECRET}", "token_from": "",
         "silent_s": 4000.0, "awaited": 3,
         "samples": sorted(SAMPLES),
     }  # fmt: skip
