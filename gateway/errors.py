@@ -149,11 +149,11 @@ class ConfigError(GatewayError):
 
 
 class TemplateRefused(GatewayError):
-    """A template does not compile; the configuration is refused with this problem among the others."""
+    """A template does not compile; the configuration is refused with these problems among the others."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(f"{problem.place}: {problem.message}")
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{each.place}: {each.message}" for each in problems))
 
 
 class RequestRefused(GatewayError):

@@ -11,6 +11,7 @@ import fcntl
 import itertools
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,7 +30,7 @@ _SIZE: Final = 128
 class CrashSlot:
     """Holds the id of the delivery being worked on. A context manager that is used again and again."""
 
-    __slots__ = ("_id", "_page")
+    __slots__ = ("_id", "_page", "_passing")
 
     def __init__(self, path: str | None = None) -> None:
         """``path``: the file, created if absent; None: memory that ends with the process.
@@ -38,15 +39,20 @@ class CrashSlot:
         """
         self._page = mmap.mmap(-1, _SIZE) if path is None else _page_of(path)
         self._id = b""
+        #: A file that is removed with the slot unless an id is left in it; empty: none is.
+        self._passing = ""
 
     @classmethod
     def among(cls, folder: Path) -> Self:
         """The first of the files in a folder that no other process has: of replicas, each has its own. Raises StoreError."""
         for number in itertools.count(1):
+            path = str(folder / f"gateway-{number}.now")
             try:
-                return cls(str(folder / f"gateway-{number}.now"))
+                slot = cls(path)
             except BlockingIOError:
                 continue
+            slot._passing = path
+            return slot
         raise AssertionError
 
     def found(self) -> str:
@@ -57,6 +63,10 @@ class CrashSlot:
         self._page[0] = 0
 
     def close(self) -> None:
+        if self._passing and not self._page[0]:
+            # Before the lock ends: a file that another process has taken by then would be removed under it.
+            with suppress(OSError):
+                Path(self._passing).unlink()
         self._page.close()
 
     def working_on(self, delivery_id: str) -> Self:
@@ -86,6 +96,7 @@ def _page_of(path: str) -> mmap.mmap:
     try:
         # The map keeps the lock: it has a copy of the descriptor.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _refuse_removed(path, descriptor)
         # With its space: a write to a page that the disk has no room for kills the process.
         os.posix_fallocate(descriptor, 0, _SIZE)
         return mmap.mmap(descriptor, _SIZE)
@@ -95,6 +106,16 @@ def _page_of(path: str) -> mmap.mmap:
         raise StoreError(f"{path}: {error.strerror}; free some space on the disk") from error
     finally:
         os.close(descriptor)
+
+
+def _refuse_removed(path: str, descriptor: int) -> None:
+    """Raise BlockingIOError if the open file has lost its name: who had it has ended meanwhile."""
+    try:
+        is_at = os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        is_at = False
+    if not is_at:
+        raise BlockingIOError(f"{path} was removed by the process that had it")
 
 
 async def blame(slot: CrashSlot, store: Store) -> Delivery | None:

@@ -35,6 +35,11 @@ def suggest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
     return f'did you mean "{close[0]}"?' if close else ""
 
 
+def folded(text: str) -> str:
+    """Its letters and digits in lower case: ``Google Sheets`` and ``google-sheets`` are the same name."""
+    return re.sub(r"[\W_]", "", text).lower()
+
+
 def suggest_or_list(word: str, known: Collection[str]) -> str:
     """The closest known word, else all of them."""
     return suggest(word, known) or (f"known: {', '.join(known)}" if known else "there are none here")

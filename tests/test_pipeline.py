@@ -15,6 +15,7 @@ from gateway.event.payload import payload_of
 from gateway.event.repeats import MANY
 from gateway.model import Dead, DeliveryState
 from gateway.pipeline import deliver, receive
+from gateway.presets import load as load_preset
 from gateway.signatures import Request
 from gateway.store.queries import DeliveryQuery, EventQuery
 from tests.sink import Sink, answer
@@ -456,6 +457,44 @@ async def test_the_twentieth_different_body_under_one_id_is_reported_once(tmp_pa
 
 def reported(logged):
     return [fields for name, fields in logged if name == "event.id_repeated"]
+
+
+@story
+async def test_a_template_that_fails_names_the_type_of_its_event_and_has_one_cause_for_all_types(tmp_path):
+    text = """destinations: {crm: {url: "http://127.0.0.1:9"}}
+routes:
+  - {name: all, to: crm, body: {name: "{{ attrs.nickname }}"}}
+"""
+    samples = load_preset("xobito").samples
+    async with World(tmp_path, text) as world:
+        for type_ in ("contact.created", "contact.deleted"):
+            await world.receive(samples[type_])
+        await world.turn()
+        found = (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows
+    said = 'routes.yaml:5: the event has no field attrs.nickname: write | default("...")'
+    assert [each.reason for each in found] == [
+        f"{said} (event type contact.deleted)",
+        f"{said} (event type contact.created)",
+    ]
+    assert len({each.cause for each in found}) == 1
+
+
+@story
+async def test_a_template_of_a_digest_that_fails_names_the_types_of_its_events(tmp_path):
+    text = """destinations: {crm: {url: "http://127.0.0.1:9"}}
+routes:
+  - name: all
+    to: crm
+    digest: {every: 15m}
+    body: {names: "{% for each in events %}{{ each.attrs.nickname }}{% endfor %}"}
+"""
+    samples = load_preset("xobito").samples
+    async with World(tmp_path, text) as world:
+        for type_ in ("contact.created", "contact.deleted"):
+            await world.receive(samples[type_])
+        await world.later(900)
+        found = (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows
+    assert {each.reason.partition(" (event type ")[2] for each in found} == {"contact.created or contact.deleted)"}
 
 
 #: Bodies with their content types, and what a source says of them.

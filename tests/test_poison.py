@@ -1,6 +1,7 @@
 """A delivery that the process dies over."""
 
 import asyncio
+import fcntl
 import stat
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -165,6 +166,34 @@ def test_replicas_in_one_folder_have_a_slot_each_and_the_next_one_finds_what_a_d
     assert sorted(each.name for each in tmp_path.iterdir()) == ["gateway-1.now", "gateway-2.now"]
     for slot in (other, third):
         slot.close()
+
+
+def test_a_slot_in_a_folder_is_removed_at_the_end_unless_it_names_a_delivery(tmp_path):
+    slot = CrashSlot.among(tmp_path)
+    slot.working_on("dlv_1").__enter__()
+    slot.close()
+    slot = CrashSlot.among(tmp_path)
+    assert slot.found() == "dlv_1"
+    slot.clear()
+    slot.close()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_slot_that_its_owner_removes_while_another_process_opens_it_is_not_taken(tmp_path, monkeypatch):
+    one = CrashSlot.among(tmp_path)
+    lock = fcntl.flock
+
+    def removed_just_before(descriptor, operation):
+        one.close()
+        lock(descriptor, operation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.poison.fcntl.flock", removed_just_before)
+        with pytest.raises(BlockingIOError, match="was removed"):
+            CrashSlot(str(tmp_path / "gateway-1.now"))
+    other = CrashSlot.among(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["gateway-1.now"]
+    other.close()
 
 
 def test_without_a_file_it_is_forgotten_with_the_process():

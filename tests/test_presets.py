@@ -134,8 +134,9 @@ LEAST = {"title": "A", "page": "https://a.example", "verify": {"token": {"header
         ({"samples": {"crated": {}}}, 'unknown key "crated" in samples of a.yaml  (did you mean "created"?)'),
         ({"samples": {"created": {"header": {}}}}, 'unknown key "header" in samples.created of a.yaml'),
         ({"promised": {"crated": ["id"]}}, 'unknown key "crated" in promised of a.yaml  (did you mean "created"?)'),
+        ({"products": {"Shop": "crated"}}, 'unknown key "crated" in products of a.yaml  (did you mean "created"?)'),
     ],
-    ids=["a key", "of a shortcut", "of samples", "of a sample", "of promised"],
+    ids=["a key", "of a shortcut", "of samples", "of a sample", "of promised", "of products"],
 )
 def test_a_key_of_a_preset_that_nothing_reads_is_refused(keys, refusal):
     samples = {"created": (b"{}", "json")}
@@ -143,6 +144,28 @@ def test_a_key_of_a_preset_that_nothing_reads_is_refused(keys, refusal):
     with pytest.raises(presets.PresetRefused) as refused:
         presets.compiled("a", {**LEAST, **keys}, samples)
     assert refusal in str(refused.value)
+
+
+#: What most people want to hear of these senders.
+MOST_WANTED = {
+    "github": ["push", "pull_request.opened", "workflow_run.completed"],
+    "stripe": ["payment_intent.payment_failed", "checkout.session.completed", "invoice.payment_failed"],
+    "shopify": ["orders/create"],
+    "meta": ["messages.text"],
+}
+
+
+@pytest.mark.parametrize("name", MOST_WANTED)
+def test_what_most_people_want_to_hear_of_a_sender_is_among_its_samples(name):
+    assert set(MOST_WANTED[name]) <= presets.load(name).samples.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in presets.NAMES if presets.load(name).products])
+def test_the_title_of_a_sender_names_each_of_its_products_in_their_order(name):
+    title = presets.load(name).title
+    places = [title.find(product) for product in presets.load(name).products]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("key", ["type", "id", "split", "headers"])

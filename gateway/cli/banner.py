@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.cli.given import Given
 from gateway.cli.samples import curl, fresh, posted
+from gateway.config.schema.reading import DEMO_SECRET
 from gateway.rehearsal.example import Example, example
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
@@ -38,6 +39,7 @@ def banner(config: Config, ingest_address: str, admin_address: str, store_url: s
         f"  Events    {url}",
         *_advice(config, source, ingest_address),
         *_others(config, source, ingest_address),
+        *_tokens(config),
         "",
     ]
     if event is None:
@@ -62,6 +64,18 @@ def _called(event: Example) -> str:
 def _others(config: Config, first: Source, ingest_address: str) -> Sequence[str]:
     """Where the events of further sources go."""
     return [f"            {ingest_address}{each.path}" for each in config.sources.values() if each is not first]
+
+
+def _tokens(config: Config) -> Iterator[str]:
+    """The verify tokens that people type in at senders which show one in a handshake; only the demo token itself is shown."""
+    for each in config.sources.values():
+        tokens = each.handshake_tokens or each.secrets
+        if each.token_from and tokens:
+            is_demo = tokens[0].reveal() == DEMO_SECRET
+            shown = (
+                f"{DEMO_SECRET}, until you set your own: {each.token_from}" if is_demo else f"that of {each.token_from}"
+            )
+            yield f"            the verify token to type in at {_sender(each)} is {shown}"
 
 
 def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str]:

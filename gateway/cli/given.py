@@ -10,8 +10,6 @@ from msgspec import Struct
 
 from gateway.config.samples import REQUEST, request_in
 from gateway.errors import GatewayError
-from gateway.event.naming import UNKNOWN_TYPE
-from gateway.event.payload import parse_body
 from gateway.presets import CONTENT_TYPES
 from gateway.routing import Source
 from gateway.routing.cases import header_of
@@ -67,17 +65,14 @@ def changed(changes: Sequence[str], headers: Sequence[str]) -> tuple[tuple[str, 
 
 def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str:
     """What to add to an event whose type is in a header that it does not have; empty if nothing is missing."""
-    named = [path[1] for template in source.naming.types for path in template.paths if path[0] == "headers"]
-    if not named or any(name in headers for name in named):
+    lacking = source.untyped(body, headers)
+    if lacking is None:
         return ""
-    try:
-        payload = parse_body(body, headers.get("content-type", ""))
-    except GatewayError:
-        return ""
-    if source.naming.type_of(payload, headers) != UNKNOWN_TYPE:
-        return ""
-    known = next((each[named[0]] for each in source.sample_headers.values() if named[0] in each), "...")
-    return f"the type of this event is in a header that it does not have: add --header '{named[0]}: {known}'"
+    header, value = lacking
+    return (
+        f"the type of this event is in the header {header}, which it does not have: add --header '{header}: {value}', or "
+        f"keep the event with its headers in a file that ends in {REQUEST}"
+    )
 
 
 def written_as_json(request: Request, url: str) -> Mapping[str, object]:

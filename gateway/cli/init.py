@@ -10,6 +10,7 @@ import gateway
 from gateway import presets
 from gateway.cli import small, terminal
 from gateway.destinations import KINDS
+from gateway.destinations.recipes import recipe
 from gateway.errors import GatewayError
 from gateway.wording import suggest_or_list
 
@@ -31,7 +32,7 @@ def init(folder: Path, *, source: str, to: str, as_json: bool) -> int:
 
     ``source`` and ``to``: a preset and a type of destination that the file is for; without both the one that ships.
     """
-    files = _small_files(source or "xobito", to or "slack") if source or to else _starter_files()
+    files = _small_files(source, to or "slack") if source or to else _starter_files()
     _refuse_overwriting(folder, files)
     try:
         for name, content in files.items():
@@ -48,15 +49,16 @@ def init(folder: Path, *, source: str, to: str, as_json: bool) -> int:
 
 
 def _small_files(source: str, to: str) -> Mapping[str, bytes]:
-    """Files for just this sender and this type of destination. Raises Unknown."""
-    if source not in presets.NAMES:
+    """Files for just this sender, or product of one, and this type of destination. Raises Unknown."""
+    name, first = (source or "xobito", "") if source in ("", *presets.NAMES) else presets.by_product(source)
+    if not name:
         raise Unknown(f"unknown sender {source}: {presets.meant(source) or '`gateway sources` lists them'}")
     if to not in KINDS:
-        raise Unknown(f"unknown type of destination {to}: {suggest_or_list(to, KINDS)}")
-    preset, kind = presets.load(source), KINDS[to]
+        raise Unknown(f"unknown type of destination {to}: {recipe(to) or suggest_or_list(to, KINDS)}")
+    preset, kind = presets.load(name), KINDS[to]
     starter = _starter_files()
     return {
-        "routes.yaml": small.routes(preset, kind).encode(),
+        "routes.yaml": small.routes(preset, kind, first).encode(),
         ".env.example": small.variables(preset, kind).encode(),
         "routes.schema.json": starter["routes.schema.json"],
     }

@@ -146,9 +146,9 @@ class Offline:
         from gateway.operate.conditions import UNTROUBLED
 
         shown = views.destination(name, config, standing, numbers)
-        if shown["condition"] in UNTROUBLED:
-            return shown
-        return views.destination(name, config, standing, numbers, self._got(errors.stored(self._reads, name)))
+        error = None if shown["condition"] in UNTROUBLED else self._got(errors.stored(self._reads, name))
+        waits = "no gateway is running" if numbers.pending and not standing.held else shown["waits"]
+        return {**views.destination(name, config, standing, numbers, error), "waits": waits}
 
     def refused(self, *, source: str, client: str, reason: str, limit: int) -> Sequence[Row]:
         from gateway.operate import refusals

@@ -50,8 +50,9 @@ def render(
     try:
         made = _rendered(place.config.parent / "templates", name, reader.escape, rehearsal.facts, loaded.masks)
     except TemplateRefused as error:
-        print(format_problem(error.problem), file=sys.stderr)
-        return 2 if error.problem.place == _TYPED else 1
+        for problem in error.problems:
+            print(format_problem(problem), file=sys.stderr)
+        return 2 if any(problem.place == _TYPED for problem in error.problems) else 1
     except RenderError as error:
         print(f"{error}  (with {rehearsal.event.type})", file=sys.stderr)
         return 1

@@ -46,12 +46,14 @@ def send(
         for number in range(count):
             if rate:
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            status, answer = _post(client, url, sender, _signed(sender, asked, same=same))
+            request = _signed(sender, asked, same=same)
+            types = _types(sender, request)
+            status, answer = _post(client, url, sender, request)
             is_accepted = 200 <= status < 300
             refused += not is_accepted
             duplicates += is_accepted and bool(_fields(answer).get("duplicate"))
             if as_json or count == 1 or not is_accepted:
-                print(answer if as_json else _sentence(status, answer, event))
+                print(answer if as_json else _sentence(status, answer, event, types))
     if count > 1 and not as_json:
         elapsed = time.monotonic() - began
         known = f", {duplicates} of them duplicates" if duplicates else ""
@@ -94,14 +96,28 @@ def _post(client: Client, url: str, source: Source, request: Request) -> tuple[i
     return status, answer.decode("utf-8", "replace")
 
 
-def _sentence(status: int, answer: str, event: str) -> str:
+def _types(source: Source, request: Request) -> str:
+    """The types of the events in a request, as this file names them; empty if it cannot be parsed."""
+    try:
+        found = source.received(
+            list(request.headers), request.body, now=0.0, query=request.query, method=request.method
+        )
+    except GatewayError:
+        return ""
+    return " and ".join(dict.fromkeys(each.event.type for each in found))
+
+
+def _sentence(status: int, answer: str, event: str, types: str) -> str:
     if 200 <= status < 300:
         fields = _fields(answer)
+        of_type = f", of the type {types}" if types else ""
+        if fields.get("duplicate"):
+            return f"{event} a duplicate of {fields.get('id')}"
         if "duplicate" in fields:
-            return f"{event} {'a duplicate of' if fields['duplicate'] else 'accepted as'} {fields.get('id')}"
+            return f"{event} accepted as {fields.get('id')}{of_type}"
         # The source has a reply of its own.
         said = f": {printable(answer.strip()[:300])}" if answer.strip() else ""
-        return f"{event} accepted, answered {status}{said}"
+        return f"{event} accepted{of_type}, answered {status}{said}"
     hint = ": the secret here differs from the gateway's" if status == 401 else ""
     return f"refused with {status}: {answer.strip()[:300]}{hint}"
 

@@ -18,12 +18,15 @@ from gateway.presets import Preset
 _TELLING: Final = (
     "title", "subject", "name", "full_name", "display_name", "firstname", "first_name", "lastname", "last_name", "summary",
     "message", "text", "description", "email", "phone", "status", "state", "conclusion", "severity", "ref", "number",
-    "reference", "amount", "total_price", "total", "currency", "html_url", "url", "id",
+    "reference", "amount", "total_price", "total", "currency", "body", "html_url", "url", "id",
 )  # fmt: skip
 #: Endings of the types that most readers want to hear of.
 _WANTED: Final = ("contact.created", "push", ".opened", ".created", "/create", ".paid", ".succeeded", ".failed")
 #: Fields that a message shows.
 _SHOWN: Final = 3
+#: How many levels below ``attrs`` a field is looked for, and then if there is none worth showing.
+_NEAR: Final = 2
+_DEEP: Final = 4
 #: Characters of a value that fits on a line of a chat.
 _SHORT: Final = 120
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
@@ -52,9 +55,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z][\w./-]*")
 _SENTENCE: Final = re.compile(r"[A-Za-z][\w./ -]*")
 
 
-def routes(preset: Preset, kind: Kind) -> str:
-    """The file: a source, a destination, a route and its test."""
-    sample, type_, fields = _event(preset)
+def routes(preset: Preset, kind: Kind, first: str = "") -> str:
+    """The file: a source, a destination, a route and its test. ``first``: the sample that is wanted; "": the usual one."""
+    sample, type_, fields = _event(preset, first or next(iter(preset.products.values()), ""))
     name = _called(kind)
     lines = [
         "# yaml-language-server: $schema=./routes.schema.json",
@@ -129,10 +132,11 @@ def _others(preset: Preset, sample: str) -> str:
     return f"   # `gateway sources {preset.name}` shows other sample events" if others else ""
 
 
-def _event(preset: Preset) -> tuple[str, str, Sequence[str]]:
+def _event(preset: Preset, first: str) -> tuple[str, str, Sequence[str]]:
     """A sample, its type and the paths of fields worth showing; empty if nothing is known."""
+    wanted = (first, *_WANTED) if first else _WANTED
     names = sorted(
-        preset.samples, key=lambda each: next((at for at, end in enumerate(_WANTED) if each.endswith(end)), 99)
+        preset.samples, key=lambda each: next((at for at, end in enumerate(wanted) if each.endswith(end)), 99)
     )
     for name in names:
         headers = preset.sample_headers[name]
@@ -152,15 +156,19 @@ def _event(preset: Preset) -> tuple[str, str, Sequence[str]]:
 
 
 def _fields(facts: Mapping[str, object]) -> Sequence[str]:
-    found = [*_scalars(facts.get("attrs"), "attrs"), *_scalars(facts["payload"], "payload")]
-    telling = [each for name in _TELLING for each in found if each.rpartition(".")[2] == name]
-    unlike = dict(zip((each.rpartition(".")[2] for each in reversed(telling)), reversed(telling), strict=True))
-    kept = [each for each in telling if each in unlike.values()]
+    for depth in (_NEAR, _DEEP):
+        found = [*_scalars(facts.get("attrs"), "attrs", depth), *_scalars(facts["payload"], "payload", depth)]
+        telling = [each for name in _TELLING for each in found if label(each) == name]
+        unlike = dict(zip(map(label, reversed(telling)), reversed(telling), strict=True))
+        if kept := [each for each in telling if each in unlike.values()]:
+            break
     return (kept or found)[:_SHOWN]
 
 
-def _scalars(value: object, path: str, depth: int = 2) -> Iterator[str]:
-    """Paths of short texts and numbers, those of the outer levels first."""
+def _scalars(value: object, path: str, depth: int) -> Iterator[str]:
+    """Paths of short texts and numbers, those of the outer levels first; with room below it, of a list those of its first element."""
+    if isinstance(value, list) and value and depth >= _NEAR:
+        value, path = value[0], f"{path}[0]"
     if not isinstance(value, Mapping):
         return
     named = [(name, each) for name, each in value.items() if _NAME.fullmatch(str(name)) and name not in _RESERVED]

@@ -40,12 +40,13 @@ def list_all(*, as_json: bool) -> int:
 
 
 def show(name: str, *, as_json: bool) -> int:
-    """Print one sender and what to write into routes.yaml for it."""
-    if name not in presets.NAMES:
+    """Print one sender, or that of a product, and what to write into routes.yaml for it."""
+    known = name if name in presets.NAMES else presets.by_product(name)[0]
+    if not known:
         hint = presets.meant(name)
         more = "`gateway sources` lists the known ones; describe any other with verify:"
         raise UnknownSender(f"unknown sender {name}: {hint + ' ' if hint else ''}{more}")
-    preset = presets.load(name)
+    preset = presets.load(known)
     if as_json:
         print(json.dumps(_facts(preset), indent=2))
         return 0

@@ -1,7 +1,7 @@
 """Warnings: what is valid but probably a mistake, found by trying the file on the sample events of its sources."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.config import slips
 from gateway.config.entries import EntryCompiler
+from gateway.config.failures import LACKING, failures
 from gateway.config.headers import fields_read, half_opened, headers_read
 from gateway.config.lookups import certain
 from gateway.config.mismatches import Values, better, mismatched, nearest, typo
@@ -18,7 +19,7 @@ from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
-from gateway.errors import BuildError, NothingChosen, Place, RenderError
+from gateway.errors import NothingChosen, Place
 from gateway.event import tracks
 from gateway.event.conditions import Clause, changes_in
 from gateway.event.match import Rule
@@ -53,10 +54,6 @@ _FACTS_OF_SECTION: Final[Mapping[str, Facts]] = {
 }
 
 Compiled = tuple[EntryKeys, Sequence[Entry]]
-
-
-#: A template's words about a field that an event lacks.
-_LACKING: Final = re.compile(r"the event has no field ([A-Za-z_](?:[\w.]|\[(?:\d+|'[^']*'|\"[^\"]*\")\])*): ")
 
 
 class Adviser:
@@ -299,22 +296,25 @@ class Adviser:
             inside = written.strip("{} ")
             message = f"{{ {inside} }}}} has one {{ too few" if written.endswith("}}") else f"{written} is only a text"
             self._reading.warning(place, message, f"write {{{{ {inside} }}}}")
-        said = {(each.place.file, each.place.line) for each in self._reading.report.problems}
+        said = {(each.place.file, each.place.line, each.message) for each in self._reading.report.problems}
         facts = [each.facts for each in samples]
         for path, place in fields_read(*read):
-            if (place.file, place.line) not in said and (right := typo(path, facts)):
+            is_said = any(f" {path}" in message for *at, message in said if at == [place.file, place.line])
+            if not is_said and (right := typo(path, facts)):
                 self._reading.warning(place, f"no sample has {path}", f'did you mean "{right}"?')
 
     # --- what is sent ---
 
     def _rendered(self, entries: Sequence[Entry], samples: Sequence[Sample]) -> None:
         failed: dict[tuple[Place, str], list[str]] = {}
+        known = [sample.facts for sample in samples]
         taken = [sample for sample in samples if could_take(entries[0].rule, sample.facts)]
         for entry in entries:
             for name, message in certain(entry):
                 destination = self._destinations[name]
                 for sample in taken:
-                    for failure in _failure(lambda: _build(entry, destination, message, sample), entry.place):  # noqa: B023 - called at once
+                    build = partial(_build, entry, destination, message, sample)
+                    for failure in failures(build, sample.facts, entry.place, known):
                         types = failed.setdefault(failure, [])
                         # The whole sample comes first: a failure with it is reported once.
                         types += [sample.called] if sample.event.type not in types else []
@@ -329,29 +329,32 @@ class Adviser:
             samples = self._known.samples([name])
             failed: dict[tuple[Place, str], list[str]] = {}
             for sample in samples:
-                for failure in _failure(lambda: reply.answer(sample.facts), keys.place):  # noqa: B023 - called at once
+                for failure in failures(reply.answer, sample.facts, keys.place, [each.facts for each in samples]):
                     failed.setdefault(failure, []).append(sample.called)
             self._report_failed(failed, samples)
 
     def _report_failed(self, failed: Mapping[tuple[Place, str], Sequence[str]], samples: Sequence[Sample]) -> None:
+        lacked: dict[tuple[Place, str, str], list[str]] = {}
         for (place, said), types in failed.items():
-            lacking = _LACKING.match(said)
+            lacking = LACKING.match(said)
             right = better(lacking[1], [each.facts for each in samples]) if lacking else ""
             words = f"the event has no field {lacking[1]}: {right}" if lacking and right else said
             each = list(dict.fromkeys(types))
             if lacking and not right:
                 of_types = {called.partition(" (")[0]: called.removesuffix(LEAST) for called in reversed(each)}
-                message = f"{_enumerated([*reversed(of_types.values())])} may lack {lacking[1]}"
-                self._reading.warning(place, message, said[lacking.end() :])
+                several = _enumerated([*reversed(of_types.values())])
+                lacked.setdefault((place, several, said[lacking.end() :]), []).append(lacking[1])
                 continue
             noun = "sample" if len(each) == 1 else "samples"
             self._reading.warning(place, f"with the {noun} {_listed(each)}: {words}")
+        for (place, several, remedy), fields in lacked.items():
+            self._reading.warning(place, f"{several} may lack {_enumerated(fields)}", remedy)
 
 
-def _build(entry: Entry, destination: Destination, message: Message, sample: Sample) -> None:
+def _build(entry: Entry, destination: Destination, message: Message, sample: Sample, facts: Facts) -> None:
     if entry.rule.expression is not None:
-        entry.rule.expression.evaluate(sample.facts)
-    facts = entry.gathers.facts([sample.facts]) if isinstance(entry.gathers, Digest) else sample.facts
+        entry.rule.expression.evaluate(facts)
+    facts = entry.gathers.facts([facts]) if isinstance(entry.gathers, Digest) else facts
     if message.recalls:
         facts = {**facts, **{each.name: each.example for each in message.recalls}}
     try:
@@ -360,15 +363,6 @@ def _build(entry: Entry, destination: Destination, message: Message, sample: Sam
         return
     parts = message.render(facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
-
-
-def _failure(build: Callable[[], object], place: Place) -> Iterator[tuple[Place, str]]:
-    try:
-        build()
-    except RenderError as error:
-        yield error.place, str(error).removeprefix(f"{error.place}: ")
-    except BuildError as error:
-        yield place, str(error)
 
 
 def _values(sample: Sample, path: Path) -> Sequence[object]:

@@ -13,6 +13,7 @@ from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
+from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS
 from gateway.destinations.requests import RESERVED_HEADERS
@@ -216,6 +217,14 @@ def secret_from(reading: Reading, keys: SourceKeys) -> str:
     if keys.secret is None:
         return ""
     return _read_from(reading, [each.node for each in keys.secret.values]) or "the file"
+
+
+def token_from(reading: Reading, keys: SourceKeys) -> str:
+    """Where the token comes from that its sender shows in a handshake, in words; empty: from nowhere."""
+    verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
+    if verify is None or verify.handshake_token is None:
+        return secret_from(reading, keys)
+    return _read_from(reading, [verify.written["handshake_token"].value]) or "the file"
 
 
 def headers(reading: Reading, keys: DestinationKeys, own: Mapping[str, str]) -> None:

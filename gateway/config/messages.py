@@ -235,8 +235,9 @@ class MessageCompiler:
             render = templates.file(name.text, name.place, kind.escape)
         except TemplateRefused as refused:
             # A name from outside appears as its reference.
-            message = refused.problem.message.replace(name.text, name.shown) if name.text else refused.problem.message
-            self._reading.report.add(replace(refused.problem, message=message))
+            for problem in refused.problems:
+                message = problem.message.replace(name.text, name.shown) if name.text else problem.message
+                self._reading.report.add(replace(problem, message=message))
             return None
         file = Place(f"{TEMPLATES}/{name.text}", 1)
         is_json = name.text.endswith(JSON_ENDING)
@@ -249,7 +250,8 @@ def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwa
     try:
         return compile_one(*args, **kwargs)
     except TemplateRefused as refused:
-        reading.report.add(refused.problem)
+        for problem in refused.problems:
+            reading.report.add(problem)
         return None
 
 

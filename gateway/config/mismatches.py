@@ -92,12 +92,17 @@ def nearest(field: str, samples: Sequence[Facts]) -> str:
 
 def misspelt(field: str, samples: Sequence[Facts]) -> str:
     """The field that was meant by a path which no sample has, for one name of it that is misspelt; empty if there is none."""
+    right = meant(field, samples)
+    return f'did you mean "{_written(right)}"?' if right else ""
+
+
+def meant(field: str, samples: Sequence[Facts]) -> Path:
+    """The path of that field, as far as a sample has it."""
 
     def close_to(name: str, names: Sequence[str]) -> str:
         return next(iter(get_close_matches(name, names, n=1, cutoff=0.75)), "")
 
-    meant = _meant(parse_path(field), samples, close_to)
-    return f'did you mean "{_written(meant)}"?' if meant else ""
+    return _meant(parse_path(field), samples, close_to)
 
 
 def better(field: str, samples: Sequence[Facts]) -> str:

@@ -21,6 +21,8 @@ from gateway.presets import CONTENT_TYPES, Preset
 from gateway.routing.cases import Test, body_of, headers_of
 from gateway.routing.sources import Received, Source
 
+#: Number of samples that a warning names; the rest are counted.
+_NAMED: Final = 3
 #: The most files of one folder that are read.
 _MOST: Final = 1000
 #: The end of a file with a whole request.
@@ -45,13 +47,30 @@ class Sample(Struct, frozen=True):
 def with_samples(reading: Reading, name: str, keys: SourceKeys, source: Source, preset: Preset) -> Source:
     """The source with the samples of its preset and its own; one of its own replaces one of the same name."""
     own = _own(reading, name, keys)
-    return replace(
+    found = replace(
         source,
         samples={**preset.samples, **{each: body for each, (body, _) in own.items()}},
         sample_headers={**preset.sample_headers, **{each: headers for each, (_, headers) in own.items()}},
         own_samples=frozenset(own),
         samples_folder="" if keys.samples is None else keys.samples.text.rstrip("/"),
     )
+    _advise_types(reading, keys, found)
+    return found
+
+
+def _advise_types(reading: Reading, keys: SourceKeys, source: Source) -> None:
+    """Warn of own samples that lack the header which says their type."""
+    lacking = {
+        name: header
+        for name in sorted(source.own_samples)
+        for header, _ in filter(None, [source.untyped(source.samples[name], source.sample_headers[name])])
+    }
+    if lacking and keys.samples is not None:
+        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+        listed = f"{'sample' if len(lacking) == 1 else 'samples'} {', '.join([*lacking][:_NAMED])}{more}"
+        message = f'no type is known of the {listed} of "{source.name}"'
+        hint = f"it is in the header {next(iter(lacking.values()))}: save the event with its headers, as NAME{REQUEST}"
+        reading.warning(keys.samples.node, message, hint)
 
 
 def _own(reading: Reading, name: str, keys: SourceKeys) -> Files:
@@ -159,6 +178,21 @@ def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -
     return found
 
 
+def untyped(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -> Iterator[tuple[Test, str, str]]:
+    """The tests whose event lacks the header that says its type, with that header and a value that it may have."""
+    for test in (one for each in tests for one in each.each if each.outcome != "rejected"):
+        source = sources.get(test.source)
+        # Of the samples of its own a source says it itself.
+        if source is None or test.event is not None or not (test.file or test.payload):
+            continue
+        try:
+            lacking = source.untyped(body_of(test, source, folder), headers_of(test, source))
+        except (GatewayError, OSError, ValueError):
+            continue
+        if lacking is not None:
+            yield test, *lacking
+
+
 def _sample(source: Source, first: Received, before: Mapping[str, object] | None = None) -> Sample:
     event = source.naming.after(first.event, first.payload, before) if before is not None else first.event
     return Sample(source, event, source.naming.facts(event, first.payload), event.type)
@@ -183,6 +217,8 @@ class Known:
         self.documented = {name: tuple(documented(source)) for name, source in sources.items()}
         #: By source, the events of its tests.
         self.tested = tested(tests, sources, folder)
+        #: Tests of events without a type, each with the header that says it and a value of it.
+        self.untyped = tuple(untyped(tests, sources, folder))
 
     def types(self, sources: Sequence[str]) -> frozenset[str]:
         """The types of the samples and of the tests of these sources."""

@@ -97,6 +97,7 @@ def compiled_source(
         handshake_tokens=(token,) if token else (),
         reply=preset.reply,
         secret_from=checks.secret_from(reading, keys),
+        token_from=checks.token_from(reading, keys) if any(each.token for each in questions) else "",
         naming=naming,
         max_body=keys.max_body,
         kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),

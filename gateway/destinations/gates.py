@@ -157,7 +157,7 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     if next_start > now:
         # Nothing starts before the next probe either.
         again_at = next_start if gate.next_probe is None else max(next_start, gate.next_probe)
-        return Permit(count=0, again_at=again_at, why=_why_not_yet(gate, again_at, now))
+        return Permit(count=0, again_at=again_at, why=_why_not_yet(gate, rules, again_at, now))
     if gate.next_probe is None:
         interval_s = max(rules.interval_s, _pace_s(gate, now))
         return Permit(count=int(AHEAD_S / interval_s) + 1 if interval_s else 1_000_000)
@@ -182,13 +182,15 @@ def _pace_s(gate: Gate, now: float) -> float:
     return FIRST_PACE_S / 2 ** (since_s // STEP_S) if 0 <= since_s < RAMP_S else 0.0
 
 
-def _why_not_yet(gate: Gate, next_start: float, now: float) -> str:
+def _why_not_yet(gate: Gate, rules: Rules, next_start: float, now: float) -> str:
     """Why nothing starts before then, in words."""
     if gate.waits_until > now:
         return f"it asked to wait (too many requests), next start in {_in(next_start - now)}"
     if gate.next_probe is not None:
         return f"{why_open(gate.failures, gate.denied)}, next probe in {_in(next_start - now)}"
-    return f"next start in {_in(next_start - now)}"
+    limit = f"rate {rate(rules.interval_s)}, " if rules.interval_s else ""
+    limit = "a growing pace after too many requests, " if _pace_s(gate, now) > rules.interval_s else limit
+    return f"{limit}next start in {_in(next_start - now)}"
 
 
 def is_throttled(gate: Gate, now: float) -> bool:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway import presets
 from gateway.operate import views
-from gateway.routing import Config
+from gateway.routing import Config, Source
 from gateway.routing.questions import WRONG_PROOF
 from gateway.store.queries import Rejected
 from gateway.store.rules import REJECTED_KEPT
@@ -54,7 +54,7 @@ def hint(config: Config, row: Rejected) -> str:
     if row.status == 401 and source is not None:
         title = presets.load(source.preset).title if source.preset else source.name
         if row.reason == WRONG_PROOF:
-            return _of_token(title, bool(source.handshake_tokens), source.secret_from or "in routes.yaml")
+            return _of_token(title, source)
         return _of_signature(row.reason, title, source.secret_from)
     if row.status == 404:
         known = ", ".join(each.path for each in list(config.sources.values())[:5]) or "none yet"
@@ -62,13 +62,17 @@ def hint(config: Config, row: Rejected) -> str:
     return _BY_STATUS.get(row.status, "")
 
 
-def _of_token(title: str, has_own: bool, secret_from: str) -> str:
+def _of_token(title: str, source: Source) -> str:
     """What to do about a handshake whose token is wrong; it is another secret than the one that signs."""
-    if has_own:
-        return f"The token that {title} shows in its handshake differs from the one under verify: {{handshake_token: ...}} of the source."
+    where = source.token_from or "in routes.yaml"
+    if source.handshake_tokens:
+        return (
+            f"The verify token typed in at {title} differs from the one under verify: {{handshake_token: ...}} of the "
+            f"source ({where}): make them the same."
+        )
     return (
-        f"Without verify: {{handshake_token: ...}}, the token of the handshake has to be the source's secret ({secret_from}): "
-        f"set it to the token that {title} shows."
+        f"Without verify: {{handshake_token: ...}}, the verify token typed in at {title} has to be the source's secret "
+        f"({where}): set handshake_token to the token that is typed in there."
     )
 
 

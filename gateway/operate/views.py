@@ -13,6 +13,7 @@ from gateway.hiding.redaction import MASK, NOTHING, Redaction
 from gateway.model import Attempt, Delivery, Lookup
 from gateway.operate import figures
 from gateway.operate.conditions import condition
+from gateway.operate.waiting import why_waiting
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Pause
 from gateway.store.queries import (
@@ -197,6 +198,7 @@ def destination(
         "type": known.kind.name if known else "",
         "in_file": known is not None,
         "held": standing.held,
+        "waits": why_waiting(name, config, standing, numbers),
         "paused": standing.paused and pause(standing.paused),
         "muted": standing.muted and pause(standing.muted),
         "circuit": standing.circuit,

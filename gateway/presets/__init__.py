@@ -16,6 +16,8 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``handshake``: a list of questions that the sender asks before it sends events: see ``signatures/handshakes.py``.
 - ``any_types``: true if its senders name their events as they like, so that the documented ones are mere examples.
 - ``samples``: ``{type: {headers: {name: value}}}``, the headers of a documented event besides its content type.
+- ``products``: ``{product: type}``, of a sender with several products the sample that who asks for one of them wants
+  first; its title names each.
 - ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
 - ``secret``: where operators find the secret. ``notes``: what else they should know.
 - ``dedupe``: how long an event that comes again is the same one, or ``none``, if 30 days would be wrong: a reminder may
@@ -47,7 +49,7 @@ from msgspec import Struct
 
 from gateway.event.naming import Naming
 from gateway.signatures.handshakes import Handshake
-from gateway.wording import is_duration, seconds, suggest, suggest_or_list
+from gateway.wording import folded, is_duration, seconds, suggest, suggest_or_list
 
 _FOLDER: Final = resources.files(__name__)
 
@@ -68,7 +70,7 @@ CONTENT_TYPES: Final = {
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
     *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "any_types", "samples", "promised"),
-    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest", "summary", "record"),
+    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest", "summary", "record", "products"),
 )
 
 
@@ -116,6 +118,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     summary: str
     #: What identifies the record that an event is about, tried in order; empty: that is not known.
     record: tuple[str, ...]
+    #: The sample that is wanted first of each of several products.
+    products: Mapping[str, str]
 
 
 @cache
@@ -139,14 +143,27 @@ def meant(name: str) -> str:
     """``did you mean "meta"?`` for a name that no preset has, by their names and titles; empty if none is like it."""
     if near := suggest(name, NAMES, closeness=0.8):
         return near
-    word = _folded(name)
-    titled = [each for each in NAMES if len(word) > 2 and word in _folded(load(each).title)]
+    titled = _titled(name)
     listed = " or ".join(f'"{each}"' for each in titled)
     return f"did you mean {listed}?" if 0 < len(titled) <= 4 else suggest(name, NAMES)
 
 
-def _folded(text: str) -> str:
-    return re.sub(r"[\W_]", "", text).lower()
+def by_product(name: str) -> tuple[str, str]:
+    """The preset of the product that somebody asks for, and its sample that is wanted first; empty if no title names it."""
+    word = folded(name)
+    found = [
+        (each, type_)
+        for each in _titled(name)
+        for product, type_ in load(each).products.items()
+        if folded(product) == word
+    ]
+    return found[0] if len(found) == 1 else ("", "")
+
+
+def _titled(name: str) -> Sequence[str]:
+    """The presets with this word in their title."""
+    word = folded(name)
+    return [each for each in NAMES if len(word) > 2 and word in folded(load(each).title)]
 
 
 def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple[bytes, str]]) -> Preset:
@@ -187,6 +204,7 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         renamed=declared.get("renamed", {}),
         summary=declared.get("summary", ""),
         record=tuple(_listed(declared.get("record", ()))),
+        products=declared.get("products", {}),
     )
 
 
@@ -199,6 +217,7 @@ def _refuse_unread(name: str, declared: Mapping[str, Any], samples: Collection[s
         _refuse_others(f"shortcuts.{shortcut} of {name}.yaml", inner, ("first", "fill"))
     for key in ("samples", "promised"):
         _refuse_others(f"{key} of {name}.yaml", declared.get(key, {}), samples)
+    _refuse_others(f"products of {name}.yaml", dict.fromkeys(declared.get("products", {}).values()), samples)
     _refuse_others(f"reply of {name}.yaml", _reply(declared), ("status", "text", "json", "xml"))
     for type_, inner in declared.get("samples", {}).items():
         _refuse_others(f"samples.{type_} of {name}.yaml", inner, ("headers",))
@@ -300,4 +319,5 @@ _NONE: Final = Preset(
     renamed={},
     summary="",
     record=(),
+    products={},
 )

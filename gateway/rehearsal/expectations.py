@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.config import load
 from gateway.errors import RequestRefused
+from gateway.event.naming import UNKNOWN_TYPE
 from gateway.event.payload import parse
 from gateway.model import Event, FileAppend, HttpRequest
 from gateway.rehearsal.comparing import difference, lacking, lines, same
@@ -67,7 +68,7 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
 def _wrong(config: Config, test: Test, rehearsal: Rehearsal) -> Sequence[str]:
     match test.outcome:
         case "deliveries":
-            return [*_wrong_set(test, rehearsal), *_wrong_content(config, test, rehearsal)]
+            return [*_wrong_set(config, test, rehearsal), *_wrong_content(config, test, rehearsal)]
         case "ignored" if rehearsal.is_ignored:
             return []
         case "failed" if any(each.error and test.reason in each.error for each in rehearsal.deliveries):
@@ -75,6 +76,7 @@ def _wrong(config: Config, test: Test, rehearsal: Rehearsal) -> Sequence[str]:
     return [
         f"expected {_wanted(test)}",
         _came(rehearsal),
+        *_untyped(config, rehearsal),
         *_once(rehearsal),
         *_dead(rehearsal),
     ]
@@ -118,7 +120,17 @@ def _wanted(test: Test) -> str:
             return f'a delivery that fails with "{test.reason}"'
 
 
-def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
+def _untyped(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
+    """What says the type of an event that has none."""
+    event, source = rehearsal.event, config.source(rehearsal.event.source)
+    if event.type != UNKNOWN_TYPE or source is None:
+        return
+    if named := source.untyped(event.body, event.headers):
+        header, value = named
+        yield f"its type is not known: it is in the header {header}; add headers: {{{header}: ...}}, for example {value}"
+
+
+def _wrong_set(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str]:
     # If one line names a route, the others need theirs too: a line without one would cover every delivery.
     # What a shadow would send is not counted: a check of it needs its route.
     shadows = {each.route for each in rehearsal.shadows}
@@ -129,6 +141,7 @@ def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
     if surplus or missing:
         yield f"expected {_wanted(test)}"
         yield _came(rehearsal)
+        yield from _untyped(config, rehearsal)
         yield from _once(rehearsal)
     yield from (f"missing: {_asked(check)}" for check in missing)
     for each in surplus:

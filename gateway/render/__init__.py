@@ -16,7 +16,7 @@ from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper, html_escape, no_escape
 from gateway.destinations.fields import Fields
 from gateway.destinations.markup import Writer
-from gateway.errors import Place, RenderError
+from gateway.errors import Place, Problem, RenderError, TemplateRefused
 from gateway.model import Json, Raw, Text
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiler, Folder, Source
 from gateway.render.filters import FUNCTIONS
@@ -165,13 +165,14 @@ class Templates:
             case TemplateText():
                 return self._leaf(tree, escape)
             case Mapping():
-                members = [(key, self._tree(child, escape)) for key, child in tree.items()]
+                builds = _all([partial(self._tree, child, escape) for child in tree.values()])
+                members = list(zip(tree, builds, strict=True))
                 written = [(key, build) for key, build in members if isinstance(key, str)]
                 if len(written) == len(members):
                     return _object(written)
                 return self._object_of_keys(members)
             case list() | tuple():
-                return _list([self._tree(child, escape) for child in tree])
+                return _list(_all([partial(self._tree, child, escape) for child in tree]))
         return lambda _: tree
 
     def _object_of_keys(self, members: "Sequence[tuple[str | TemplateText, _Build]]") -> _Build:
@@ -208,6 +209,19 @@ class Templates:
             return names.budget.result if compiled.whole else encodable(text)
 
         return total(build, source, self._hide)
+
+
+def _all(compiles: Sequence[Callable[[], _Build]]) -> list[_Build]:
+    """Every one of them, or TemplateRefused with the problems of all."""
+    builds, problems = list[_Build](), list[Problem]()
+    for compile_one in compiles:
+        try:
+            builds.append(compile_one())
+        except TemplateRefused as refused:
+            problems += refused.problems
+    if problems:
+        raise TemplateRefused(*problems)
+    return builds
 
 
 def _then_encodable(write: Writer) -> Writer:

@@ -51,10 +51,12 @@ class Source(Struct, frozen=True):
         """The place of a line. The column is known only on the first line of an inline text."""
         return replace(line_of(self.place, line), column=self.place.column if line == 1 else 0)
 
-    def refused(
-        self, line: int, message: str, hint: str = "", *, value: int = 0, column: int | None = None
-    ) -> TemplateRefused:
-        """The error for that line; ``value``: at the first, second ... value on it; ``column``: counted from 0."""
+    def refused(self, line: int, message: str, hint: str = "", *, column: int | None = None) -> TemplateRefused:
+        """The error for one problem."""
+        return TemplateRefused(self.problem(line, message, hint, column=column))
+
+    def problem(self, line: int, message: str, hint: str, *, value: int = 0, column: int | None = None) -> Problem:
+        """The problem on that line; ``value``: at the first, second ... value on it; ``column``: counted from 0."""
         lines = self.text.splitlines()
         whole = lines[line - 1] if 0 < line <= len(lines) else ""
         shown = whole if self.name else ""
@@ -64,7 +66,7 @@ class Source(Struct, frozen=True):
         if column is not None and shown:
             place = replace(place, column=column + 1)
         near = "" if shown or column is None else whole[column:]
-        return TemplateRefused(Problem(place, message, hint, line_text=shown, near=near))
+        return Problem(place, message, hint, line_text=shown, near=near)
 
 
 #: An expression that a hint shows as a template has it.
@@ -208,8 +210,8 @@ class Compiler:
         try:
             compiled = self.inline(in_braces, "truth", leaf=True)
         except TemplateRefused as refused:
-            problem = refused.problem
-            raise TemplateRefused(replace(problem, hint=_IN_BRACES.sub(r"\1", problem.hint))) from None
+            bare = (replace(each, hint=_IN_BRACES.sub(r"\1", each.hint)) for each in refused.problems)
+            raise TemplateRefused(*bare) from None
         if not compiled.whole:
             raise source.refused(
                 1, "this is not one expression", 'write it bare: attrs.type == "lead" and not attrs.email'
@@ -269,7 +271,8 @@ class Compiler:
             foreign = advice(source.text, refused.line, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused(*foreign) from None
-            raise source.refused(refused.line, refused.message, refused.hint, value=refused.value) from None
+            each = (source.problem(one.line, one.message, one.hint, value=one.value) for one in refused.each)
+            raise TemplateRefused(*each) from None
         except TemplateSyntaxError as error:
             opened = mistake_in(source.text, is_bare=start == "truth")
             if opened is not None and opened.line <= error.lineno:

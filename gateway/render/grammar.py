@@ -1,7 +1,7 @@
 """What a template may contain; whatever is wrong is Refused with its line."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
@@ -63,10 +63,14 @@ _REFUSED: Mapping[type[nodes.Node], str] = {
 
 
 class Refused(Exception):
-    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line."""
+    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line.
+
+    ``each``: everything that it is refused for, itself the first.
+    """
 
     def __init__(self, line: int, message: str, hint: str = "", value: int = 0) -> None:
         self.line, self.message, self.hint, self.value = line, message, hint, value
+        self.each: tuple[Refused, ...] = (self,)
         super().__init__(message)
 
 
@@ -117,22 +121,40 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def check(tree: nodes.Template, roots: Collection[str]) -> None:
-    """Raise Refused for the first construct, filter or name that a template cannot have."""
-    for node in tree.find_all(nodes.Node):
-        _check_node(node)
-    for difference in tree.find_all(nodes.Sub):
-        _check_header(difference)
+    """Raise Refused for the constructs, filters, tests, functions and names that a template cannot have, all at once."""
+    if found := sorted(_found(tree, roots), key=lambda each: each.line):
+        # What is wrong in the same way twice on a line looks the same.
+        found[0].each = tuple({(each.line, each.message): each for each in found}.values())
+        raise found[0]
+
+
+def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
+    unread = [refused for node in tree.find_all(nodes.Node) if (refused := _of_node(node)) is not None]
+    yield from unread
+    if any(not isinstance(node, _ALLOWED) for node in tree.find_all(nodes.Node)):
+        return
+    differences = [*_of_headers(tree)]
+    yield from differences
     known = frozenset(roots) | frozenset(FUNCTIONS)
     unknown = {name.name for name in tree.find_all(nodes.Name)} - known
-    if unknown:
+    if unknown and not differences:
+        if unread:
+            _make_known(tree)
         # Only now: it compiles the whole template again.
-        _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), roots)
-    _check_calls(tree)
+        yield from _of_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), roots)
+    yield from _of_calls(tree)
     if "event" in roots:
-        _check_event(tree)
+        yield from _of_event(tree)
 
 
-def _check_event(tree: nodes.Template) -> None:
+def _make_known(tree: nodes.Template) -> None:
+    """Give the unknown filters and tests of a template that is refused known names, or Jinja would not look at its other names."""
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        known = FILTERS if isinstance(node, nodes.Filter) else TESTS
+        node.name = node.name if node.name in known else next(iter(known))
+
+
+def _of_event(tree: nodes.Template) -> Iterator[Refused]:
     """``event.time``: the sender's fields are under payload, and ``event`` has the gateway's own only."""
     if any(name.name == "event" and name.ctx != "load" for name in tree.find_all(nodes.Name)):
         # A loop over the sender's events may call each one so.
@@ -144,7 +166,7 @@ def _check_event(tree: nodes.Template) -> None:
                 | nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=field))
             ) if field not in EVENT_FIELDS:
                 hint = suggest_or_list(str(field), EVENT_FIELDS)
-                raise Refused(node.lineno, f'event has no field "{field}"', hint)
+                yield Refused(node.lineno, f'event has no field "{field}"', hint)
 
 
 def _first_line(node: nodes.Node) -> int:
@@ -152,53 +174,57 @@ def _first_line(node: nodes.Node) -> int:
     return next((one.lineno for one in (node, *node.find_all(nodes.Node)) if one.lineno), 1)
 
 
-def _check_node(node: nodes.Node) -> None:
+def _of_node(node: nodes.Node) -> Refused | None:
     if type(node) in _REFUSED:
-        raise Refused(_first_line(node), _REFUSED[type(node)])
+        return Refused(_first_line(node), _REFUSED[type(node)])
     match node:
         case nodes.For(recursive=True):
-            raise Refused(node.lineno, "a recursive loop is not supported", "write a macro that calls itself")
+            return Refused(node.lineno, "a recursive loop is not supported", "write a macro that calls itself")
         case nodes.AssignBlock(filter=nodes.Filter()):
-            raise Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
+            return Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
         case nodes.Filter(name=name) if name not in FILTERS:
-            raise Refused(node.lineno, f'unknown filter "{name}"', INSTEAD_OF.get(name) or did_you_mean(name, FILTERS))
+            hint = INSTEAD_OF.get(name) or did_you_mean(name, FILTERS)
+            return Refused(node.lineno, f'unknown filter "{name}"', hint)
         case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
-            _read(node.lineno, name, first)
+            return _misread(node.lineno, name, first)
         case nodes.Test(name=name) if name not in TESTS:
-            raise Refused(
-                node.lineno, f'unknown test "{name}"', INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
-            )
+            hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
+            return Refused(node.lineno, f'unknown test "{name}"', hint)
         case _ if not isinstance(node, _ALLOWED):
-            raise Refused(
-                _first_line(node), "this tag is not supported", "if, for, set, macro, include and import are supported"
-            )
+            hint = "if, for, set, macro, include and import are supported"
+            return Refused(_first_line(node), "this tag is not supported", hint)
+    return None
 
 
-def _read(line: int, name: str, argument: nodes.Expr) -> None:
-    """Refuse an argument that is written wrongly: nothing of it is left to be found with an event."""
+def _misread(line: int, name: str, argument: nodes.Expr) -> Refused | None:
+    """An argument that is written wrongly: nothing of it is left to be found with an event."""
     if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
         try:
             READ_AT_LOAD[name](argument.value)
         except Trouble as trouble:
-            raise Refused(line, str(trouble)) from None
+            return Refused(line, str(trouble))
     elif name == "sum_of":
-        raise Refused(line, "the expression of sum_of cannot be computed", 'write it out: sum_of("price * quantity")')
+        return Refused(line, "the expression of sum_of cannot be computed", 'write it out: sum_of("price * quantity")')
+    return None
 
 
-def _check_header(difference: nodes.Sub) -> None:
+def _of_headers(tree: nodes.Template) -> Iterator[Refused]:
     """``headers.x-webhook-event``, which Jinja reads as a subtraction."""
-    match difference:
-        case nodes.Sub(left=nodes.Getattr(node=nodes.Name(name="headers"), attr=first), right=nodes.Name(name=second)):
-            hint = f"write _ for every -: headers.{first}_{second}..."
-            raise Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
+    for difference in tree.find_all(nodes.Sub):
+        match difference:
+            case nodes.Sub(
+                left=nodes.Getattr(node=nodes.Name(name="headers"), attr=first), right=nodes.Name(name=second)
+            ):
+                hint = f"write _ for every -: headers.{first}_{second}..."
+                yield Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
 
 
-def _check_names(tree: nodes.Template, undeclared: Collection[str], roots: Collection[str]) -> None:
+def _of_names(tree: nodes.Template, undeclared: Collection[str], roots: Collection[str]) -> Iterator[Refused]:
     called = {call.node.name for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)}
     for name in tree.find_all(nodes.Name):
         if name.name in undeclared:
             hint = _instead_of(name.name, roots, is_called=name.name in called)
-            raise Refused(name.lineno, f'unknown name "{name.name}"', hint)
+            yield Refused(name.lineno, f'unknown name "{name.name}"', hint)
 
 
 def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
@@ -214,7 +240,7 @@ def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
     return did_you_mean(name, {*roots, "omit"})
 
 
-def _check_calls(tree: nodes.Template) -> None:
+def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
     imported = {node.target for node in tree.find_all(nodes.Import)}
     for call in tree.find_all(nodes.Call):
         match call.node:
@@ -222,4 +248,4 @@ def _check_calls(tree: nodes.Template) -> None:
                 pass
             case nodes.Getattr(attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
                 hint = f"write | {name}" if name in FILTERS else did_you_mean(name, TEXT_METHODS)
-                raise Refused(call.lineno, f'unknown function ".{name}()"', hint)
+                yield Refused(call.lineno, f'unknown function ".{name}()"', hint)

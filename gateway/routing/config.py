@@ -1,13 +1,14 @@
 """The Config in force: immutable, and valid by construction, so nothing checks it again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from msgspec import Struct
 
-from gateway.errors import NameGone, Place, Problem
+from gateway.errors import NameGone, Place, Problem, RenderError
 from gateway.event.paths import Facts
 from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
@@ -22,6 +23,7 @@ from gateway.routing.memory import Asked, Recall, Recollection, Remembering
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.routing.timing import UNTIMED, Waiting, waiting
+from gateway.store import rules
 from gateway.store.nouns import Limits, Retention
 
 #: How a file looks without being read: inode, time of its content and of its inode, size.
@@ -188,26 +190,27 @@ class Config:
         recalls; ``looked_up``: what its route has looked up, by name. Raises BuildError, such as NameGone or RenderError,
         and NothingChosen.
         """
-        destination = self._destination(delivery.destination)
-        entry, message = self._message(delivery)
-        source = self._source(event)
-        facts = self._facts(source, delivery, event, payload, console)
-        every = (facts, *(self._source(other).naming.facts(other, said) for other, said in others))
-        if entry.rule.expression is not None:
-            # An expression that failed counted as a match: here it raises the reason.
-            for each in every:
-                entry.rule.expression.evaluate(each)
-        if isinstance(entry.gathers, Digest):
-            facts = entry.gathers.facts(every)
-        elif others:
-            raise _gone(f'the route "{delivery.route}" no longer has the digest of these {len(every)} events')
-        if message.recalls:
-            facts = {**facts, **memory.recollected(message.recalls, recalled)}
-        if looked_up:
-            facts = {**facts, **looked_up}
-        message, choice = message.chosen(facts)
-        parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
-        return Built(destination.kind.request(destination.target, parts), choice)
+        with _naming_types(event, *(other for other, _ in others)):
+            destination = self._destination(delivery.destination)
+            entry, message = self._message(delivery)
+            source = self._source(event)
+            facts = self._facts(source, delivery, event, payload, console)
+            every = (facts, *(self._source(other).naming.facts(other, said) for other, said in others))
+            if entry.rule.expression is not None:
+                # An expression that failed counted as a match: here it raises the reason.
+                for each in every:
+                    entry.rule.expression.evaluate(each)
+            if isinstance(entry.gathers, Digest):
+                facts = entry.gathers.facts(every)
+            elif others:
+                raise _gone(f'the route "{delivery.route}" no longer has the digest of these {len(every)} events')
+            if message.recalls:
+                facts = {**facts, **memory.recollected(message.recalls, recalled)}
+            if looked_up:
+                facts = {**facts, **looked_up}
+            message, choice = message.chosen(facts)
+            parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
+            return Built(destination.kind.request(destination.target, parts), choice)
 
     def lookup(
         self, fetch: Fetch, delivery: Delivery, event: Event, payload: object, before: Mapping[str, object]
@@ -216,11 +219,12 @@ class Config:
 
         Raises BuildError.
         """
-        destination = self._destination(fetch.destination)
-        source = self._source(event)
-        facts = {**source.naming.facts(event, payload), **before}
-        parts = fetch.message.render(facts, event, delivery.id, frozenset())
-        return destination.kind.request(destination.target, parts)
+        with _naming_types(event):
+            destination = self._destination(fetch.destination)
+            source = self._source(event)
+            facts = {**source.naming.facts(event, payload), **before}
+            parts = fetch.message.render(facts, event, delivery.id, frozenset())
+            return destination.kind.request(destination.target, parts)
 
     def _facts(self, source: Source, delivery: Delivery, event: Event, payload: object, console: str = "") -> Facts:
         facts = source.naming.facts(event, payload)
@@ -236,15 +240,17 @@ class Config:
         """What its message recalls for an event. Raises BuildError."""
         if not (recalls := self.recalls(delivery)):
             return ()
-        facts = self._facts(self._source(event), delivery, event, payload)
-        return [(each, each.subject(facts)) for each in recalls]
+        with _naming_types(event):
+            facts = self._facts(self._source(event), delivery, event, payload)
+            return [(each, each.subject(facts)) for each in recalls]
 
     def remembering(self, delivery: Delivery, event: Event, payload: object) -> Remembering | None:
         """What its message keeps of the answer; None: nothing. Raises BuildError."""
         remember = self._message(delivery)[1].remember
         if remember is None:
             return None
-        return remember.remembering(self._facts(self._source(event), delivery, event, payload))
+        with _naming_types(event):
+            return remember.remembering(self._facts(self._source(event), delivery, event, payload))
 
     def is_own_address(self, delivery: Delivery) -> bool:
         """Whether path or query of its request is made from the event. Raises NameGone."""
@@ -317,6 +323,17 @@ class Config:
         if source is None:
             raise _gone(f'the source "{event.source}" is no longer in routes.yaml')
         return source
+
+
+@contextmanager
+def _naming_types(*events: Event) -> Iterator[None]:
+    """Let a template that fails say on what: with the type of its event, or of those of a digest."""
+    try:
+        yield
+    except RenderError as error:
+        types = " or ".join(sorted({event.type for event in events}))
+        message = str(error).removeprefix(f"{error.place}: ")
+        raise RenderError(error.place, f"{message}{rules.OF_TYPE}{types})") from None
 
 
 def _gone(what: str) -> NameGone:

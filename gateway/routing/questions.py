@@ -26,7 +26,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 #: Why a handshake is refused whose token is not the one of its source.
-WRONG_PROOF: Final = "a handshake with a wrong token"
+WRONG_PROOF: Final = "the verify token of a handshake is missing or wrong"
 
 
 def source_at(config: Config, path: str) -> tuple[Source, bytes]:

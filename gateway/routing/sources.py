@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.egress import Door
-from gateway.errors import BodyTooLarge, RenderError
+from gateway.errors import BodyTooLarge, GatewayError, RenderError
 from gateway.event import codings
-from gateway.event.naming import Naming
+from gateway.event.naming import UNKNOWN_TYPE, Naming
 from gateway.event.payload import (
     DROPPED_HEADERS,
     ENVELOPE,
@@ -71,6 +71,8 @@ class Source(Struct, frozen=True, kw_only=True):
     replies: Reply | None = None
     #: Where its secrets come from, in words: ``${XOBITO_WEBHOOK_SECRET}, which is read at start``; empty: it has none.
     secret_from: str = ""
+    #: The same for the verify token that its sender shows in a handshake; empty: it shows none.
+    token_from: str = ""
     #: The largest body accepted, bytes.
     max_body: int = 1024 * 1024
     #: Lower-case names of headers to forward with verbatim bytes.
@@ -177,6 +179,22 @@ class Source(Struct, frozen=True, kw_only=True):
     def all_methods(self) -> tuple[str, ...]:
         """Every method that it takes, those of events first."""
         return (*sorted(self.methods), *sorted({each.method for each, _ in self.handshakes} - self.methods))
+
+    def untyped(self, body: bytes, headers: Mapping[str, str]) -> tuple[str, str] | None:
+        """The header that would say the type of an event which has none, and a value that it may have; None: no header would."""
+        named = [path[1] for template in self.naming.types for path in template.paths if path[0] == "headers"]
+        if not named or any(name in headers for name in named):
+            return None
+        raw = [
+            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items()
+        ]
+        try:
+            found = self.received(raw, body, now=0.0)
+        except GatewayError:
+            return None
+        if any(each.event.type != UNKNOWN_TYPE for each in found):
+            return None
+        return named[0], next((each[named[0]] for each in self.sample_headers.values() if named[0] in each), "...")
 
     def received(
         self,

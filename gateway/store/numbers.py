@@ -77,6 +77,7 @@ def _destinations(numbers: Numbers, tally: Iterable[Group]) -> Mapping[str, Dest
             delivered=states[name]["delivered"],
             discarded=states[name]["discarded"],
             oldest_due_s=max(0.0, numbers.now - numbers.due.get(name, math.inf)),
+            next_due_s=max(0.0, numbers.due.get(name, -math.inf) - numbers.now),
             traffic=traffic.get(name, NO_TRAFFIC),
         )
         for name in sorted({*states, *traffic})

@@ -167,6 +167,8 @@ class DestinationStats(Struct, frozen=True, kw_only=True):
     discarded: int = 0
     #: Seconds by which the most overdue delivery is late; 0 if none.
     oldest_due_s: float = 0.0
+    #: Seconds until the next delivery is due; 0 if one is, or if none waits for its time.
+    next_due_s: float = 0.0
     traffic: Traffic = Traffic()
 
 

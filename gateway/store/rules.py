@@ -63,11 +63,15 @@ _STATUS: Final = re.compile(r"answered [1-9][0-9]{2}\b")
 _LONGEST_CAUSE: Final = 120
 
 
+#: In the reason of a template that failed, what is before the type of its event.
+OF_TYPE: Final = " (event type "
+
+
 def cause_of(reason: str) -> str:
     """What a dead delivery has in common with others: the status of the answer, or the reason without its values."""
     if status := _STATUS.match(reason):
         return status[0]
-    text = _VARYING.sub("…", reason.partition("; gave up after")[0])
+    text = _VARYING.sub("…", reason.partition("; gave up after")[0].partition(OF_TYPE)[0])
     return text if len(text) <= _LONGEST_CAUSE else text[: _LONGEST_CAUSE - 1] + "…"
 
 

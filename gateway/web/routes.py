@@ -71,6 +71,7 @@ def handlers(context: Context) -> list[Any]:
                     **found,
                     "address": f"{context.gateway.ingest}{known.path}",
                     "secret_from": known.secret_from,
+                    "token_from": known.token_from,
                     "samples": sorted(known.samples),
                     "silent_s": standing.silent_s,
                     "awaited": standing.awaited if known.follow_ups else None,

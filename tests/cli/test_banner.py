@@ -18,9 +18,9 @@ routes: [{name: all, to: slack, text: "{{ event.type }}"}]
 """
 
 
-def printed(folder, routes):
+def printed(folder, routes, **environ):
     (folder / "routes.yaml").write_text(routes)
-    config = load(folder / "routes.yaml", environ={}, dev=True)
+    config = load(folder / "routes.yaml", environ=environ, dev=True)
     return banner(config, "http://127.0.0.1:8080", "http://127.0.0.1:8081", "sqlite:///gateway.db", folder)
 
 
@@ -44,3 +44,31 @@ def test_so_is_one_of_a_sender_that_the_file_declares_and_it_is_called_by_its_na
     assert "before real events arrive,\n            put the secret that you set at one into .env" in said
     assert '; the route "all" sends it' in said
     assert "  curl -sS http://127.0.0.1:8080/in/one -H 'content-type: application/json' -H 'x-signature: " in said
+
+
+ASKING = """version: 1
+sources:
+  meta: {preset: meta, secret: "${META_SECRET}", verify: {handshake_token: "${META_VERIFY_TOKEN}"}}
+  hooks: {preset: meta, secret: "${META_SECRET}"}
+  github: {preset: github, secret: "${GITHUB_SECRET}"}
+destinations: {slack: {type: slack, url: "${SLACK_URL}"}}
+routes: [{name: all, to: slack, text: "{{ event.type }}"}]
+"""
+
+
+def tokens(said):
+    return [line.strip() for line in said.splitlines() if "verify token" in line]
+
+
+def test_the_verify_token_of_a_handshake_is_said_and_only_the_demo_one_is_shown(tmp_path):
+    known = "the verify token to type in at Meta (WhatsApp, Instagram, Messenger) is"
+    assert tokens(printed(tmp_path, ASKING)) == [
+        f"{known} xobito-demo-secret, until you set your own: ${{META_VERIFY_TOKEN}}, which is read on every reload",
+        f"{known} xobito-demo-secret, until you set your own: ${{META_SECRET}}, which is read on every reload",
+    ]
+    said = printed(tmp_path, ASKING, META_VERIFY_TOKEN="the-token-of-ours", META_SECRET="the-secret-of-ours")
+    assert tokens(said) == [
+        f"{known} that of ${{META_VERIFY_TOKEN}}, which is read on every reload",
+        f"{known} that of ${{META_SECRET}}, which is read on every reload",
+    ]
+    assert "of-ours" not in said.partition("curl")[0]

@@ -44,6 +44,24 @@ def test_a_sender_whose_handshake_shows_a_token_has_it_in_the_file(tmp_path):
     assert "\nMETA_VERIFY_TOKEN=\n" in (tmp_path / ".env.example").read_text()
 
 
+@pytest.mark.parametrize(
+    ("product", "first"),
+    [(product, first) for name in presets.NAMES for product, first in presets.load(name).products.items()],
+)
+def test_a_sender_that_is_asked_for_by_a_product_has_a_route_for_that_product(tmp_path, product, first):
+    assert run(tmp_path, "init", "--source", product.lower(), "--to", "slack").returncode == 0
+    assert f"    match: {first} " in (tmp_path / "routes.yaml").read_text()
+    checked, tested = run(tmp_path, "check", "--strict", "--no-env"), run(tmp_path, "test")
+    assert (checked.returncode, tested.returncode) == (0, 0), checked.stdout
+
+
+def test_a_message_of_a_person_shows_who_wrote_what(tmp_path):
+    run(tmp_path, "init", "--source", "whatsapp")
+    written = (tmp_path / "routes.yaml").read_text()
+    assert "attrs.contacts[0].profile.name" in written
+    assert "attrs.messages[0].text.body" in written
+
+
 def test_either_alone_is_enough(tmp_path):
     run(tmp_path, "init", "a", "--source", "stripe")
     assert "preset: stripe" in (tmp_path / "a/routes.yaml").read_text()
@@ -57,7 +75,10 @@ def test_either_alone_is_enough(tmp_path):
     ("arguments", "said"),
     [
         (["--source", "githb"], 'unknown sender githb: did you mean "github"?'),
+        (["--source", "whatsap"], 'unknown sender whatsap: did you mean "meta"?'),
         (["--to", "slak"], 'unknown type of destination slak: did you mean "slack"?'),
+        (["--to", "HubSpot"], 'HubSpot: its type is "http", and docs/how-to/hubspot.md shows the rest'),
+        (["--to", "google-sheets"], 'its type is "http", and docs/how-to/google-sheets.md shows the rest'),
     ],
 )
 def test_an_unknown_one_is_a_mistake_of_usage_and_nothing_is_written(tmp_path, arguments, said):

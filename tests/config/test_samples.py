@@ -7,6 +7,7 @@ import pytest
 from gateway.config import load
 from gateway.config.samples import Known
 from gateway.errors import ConfigError
+from gateway.presets import load as load_preset
 from gateway.rehearsal.expectations import failures, read
 from gateway.routing.sources import Source
 
@@ -150,5 +151,51 @@ def test_an_unset_variable_hides_no_warning(tmp_path):
     *found, unset = caught.value.problems
     assert unset.message.startswith("not set: NOT_SET")
     made_up = load(tmp_path / "routes.yaml", environ={}, no_env=True).warnings
-    assert len(found) == 3
+    assert len(found) == 4
     assert tuple(found) == made_up
+
+
+UNTYPED = """version: 1
+sources:
+  github: {preset: github, secret: s3cret-of-sixteen-characters, samples: samples}
+destinations: {log: {type: file, path: log.ndjson}}
+routes: [{name: push, match: push, to: log}]
+tests:
+  - {name: a file, file: samples/mine.json, expect: [log]}
+  - {name: a payload, payload: {ref: main}, expect: [log]}
+  - {name: a sample of the preset, event: push, expect: [log]}
+  - {name: with its header, file: samples/mine.json, headers: {x-github-event: push}, expect: [log]}
+"""
+
+
+@pytest.fixture
+def untyped(tmp_path):
+    (tmp_path / "samples").mkdir()
+    body = load_preset("github").samples["push"]
+    (tmp_path / "samples/mine.json").write_bytes(body)
+    request = {"method": "POST", "headers": [["X-GitHub-Event", "push"]], "body": body.decode()}
+    (tmp_path / "samples/whole.request.json").write_text(json.dumps(request))
+    (tmp_path / "routes.yaml").write_text(UNTYPED)
+    return load(tmp_path / "routes.yaml", environ={})
+
+
+def test_an_event_without_the_header_that_says_its_type_is_warned_of(untyped):
+    said = [(each.place.line, f"{each.message}: {each.hint}") for each in untyped.warnings]
+    remedy = "it is in the header x-github-event: save the event with its headers, as NAME.request.json"
+    of_test = (
+        "has no type: it is in the header x-github-event: add headers: {x-github-event: ...}, for example check_run"
+    )
+    assert said == [
+        (3, f'no type is known of the sample mine of "github": {remedy}'),
+        (7, f'the event of the test "a file" {of_test}'),
+        (8, f'the event of the test "a payload" {of_test}'),
+    ]
+
+
+def test_a_test_that_fails_because_its_event_has_no_type_says_so(untyped, tmp_path):
+    found = [failures(untyped, each, tmp_path) for each in untyped.tests]
+    assert [bool(each) for each in found] == [True, True, False, False]
+    assert (
+        "its type is not known: it is in the header x-github-event; add headers: {x-github-event: ...}, for example check_run"
+        in found[0]
+    )

@@ -82,6 +82,7 @@ BEYOND = {
         "if-with-statement",
         "one-brace",
         "quote-open-in-a-tag",
+        "several-typos-in-one-template",
         "tags-left-open",
         "template-endings",
         "templates",

@@ -94,7 +94,7 @@ def an_hour(delivered: int, *, down_for: int = 0) -> dict[str, list[int]]:
 
 def a_destination(name: str = "slack-leads", **changes) -> dict[str, Any]:
     found = {
-        "name": name, "type": "slack", "in_file": True, "held": "", "throttled": False, "last_error": None, "login": None, "paused": None, "muted": None, "circuit": "closed",
+        "name": name, "type": "slack", "in_file": True, "held": "", "waits": "", "throttled": False, "last_error": None, "login": None, "paused": None, "muted": None, "circuit": "closed",
         "failures": 0, "denied": [], "in_flight": 0, "concurrency": 32, "rate": "1/s", "address": "https://hooks.slack.com/***", "signed": "",
         "pending": 0, "dead": 0, "delivered": 48213, "discarded": 2, "oldest_due_s": 0.0, "delivered_1h": 412,
         "retried_1h": 0, "died_1h": 0, "p50_ms": 84.0, "p95_ms": 310.0, "traffic": an_hour(14), **changes,
@@ -321,7 +321,7 @@ def a_shadow() -> dict[str, Any]:
 
 def a_source() -> dict[str, Any]:
     return {
-        **a_map()["sources"][0], "address": "https://gateway.example.com/in/xobito", "secret_from": "${XOBITO_WEBHOOK_SECRET}",
+        **a_map()["sources"][0], "address": "https://gateway.example.com/in/xobito", "secret_from": "${XOBITO_WEBHOOK_SECRET}", "token_from": "",
         "silent_s": 4000.0, "awaited": 3,
         "samples": sorted(SAMPLES),
     }  # fmt: skip

@@ -28,7 +28,7 @@ FACTS = {
 def refusal(compile, *arguments):
     with pytest.raises(TemplateRefused) as caught:
         compile(*arguments)
-    return caught.value.problem
+    return caught.value.problems[0]
 
 
 def failure(render, *arguments):

@@ -113,7 +113,7 @@ def test_a_value_where_no_escape_helps_is_refused_with_its_place_and_the_remedy(
     column = 1 + len("{{".join(text.split("{{")[:at])) if at else 0
     with pytest.raises(TemplateRefused) as refused:
         loaded(tmp_path, f"<p>\n{text}\n")
-    problem = refused.value.problem
+    problem = refused.value.problems[0]
     assert (problem.place.file, problem.place.line) == (
         f"{tmp_path.name}/it.html.j2",
         2 if column else problem.place.line,

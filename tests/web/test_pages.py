@@ -123,15 +123,16 @@ def test_a_request_signed_at_another_time_says_whose_clock_to_look_at(tmp_path, 
         (
             ', verify: {handshake_token: "${META_VERIFY_TOKEN}"}',
             (
-                "The token that Meta (WhatsApp, Instagram, Messenger) shows in its handshake differs from the one under verify: "
-                "{handshake_token: ...} of the source."
+                "The verify token typed in at Meta (WhatsApp, Instagram, Messenger) differs from the one under verify: "
+                "{handshake_token: ...} of the source (${META_VERIFY_TOKEN}, which is read at start): make them the same."
             ),
         ),
         (
             "",
             (
-                "Without verify: {handshake_token: ...}, the token of the handshake has to be the source's secret "
-                "(${META_APP_SECRET}, which is read at start): set it to the token that Meta (WhatsApp, Instagram, Messenger) shows."
+                "Without verify: {handshake_token: ...}, the verify token typed in at Meta (WhatsApp, Instagram, Messenger) has "
+                "to be the source's secret (${META_APP_SECRET}, which is read at start): set handshake_token to the token that "
+                "is typed in there."
             ),
         ),
     ],
@@ -145,6 +146,7 @@ def test_a_handshake_with_a_wrong_token_names_the_token_to_correct(tmp_path, mor
     with pytest.raises(SignatureRefused) as caught:
         asked(config.sources["meta"], Request(headers=[], body=b"", method="GET", query=query), 0.0)
     refused = Rejected(at=0.0, source="meta", path="/in/meta", status=401, reason=str(caught.value))
+    assert refused.reason == "the verify token of a handshake is missing or wrong"
     assert refusals.hint(config, refused) == said
 
 

@@ -18,6 +18,7 @@ from gateway.config.schema.success import SuccessKeys, read_success
 from gateway.config.text.reader import Items, Map, Node, Scalar
 from gateway.destinations import KINDS, Kind, Option
 from gateway.destinations.gates import RATE
+from gateway.destinations.recipes import recipe
 from gateway.destinations.retry import Policy
 from gateway.event.paths import PathRefused, split_path
 from gateway.hiding.addresses import SHORTEST_SEGMENT, after_host
@@ -150,7 +151,9 @@ class DestinationKeys(DefaultsKeys):
     noun = "a destination"
     options_known = _options()
     type: str = key(
-        values.choice(KINDS, "destination type", values.named), f"{', '.join(KINDS)}; http if left out", default="http"
+        values.choice(KINDS, "destination type", values.named, recipe),
+        f"{', '.join(KINDS)}; http if left out",
+        default="http",
     )
     url: Words | None = key(
         values.words,

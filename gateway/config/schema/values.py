@@ -133,12 +133,18 @@ def _boolean(written: Words, label: str) -> bool:
 boolean: Final = typed(_boolean, {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}, REFERENCE]})
 
 
-def choice(known: Collection[str], noun: str = "value", read: Parser[Words] = words) -> Parser[str]:
-    """One of a few known words; ``noun`` is what problems call it."""
+def choice(
+    known: Collection[str],
+    noun: str = "value",
+    read: Parser[Words] = words,
+    advice: Callable[[str], str] = lambda _: "",
+) -> Parser[str]:
+    """One of a few known words; ``noun`` is what problems call it, ``advice`` the hint for a word that is none of them."""
 
     def convert(written: Words, label: str) -> str:
         if written.text not in known:
-            raise Unfit(f'{label}: "{written.shown}" is not a valid {noun}', suggest_or_list(written.shown, known))
+            hint = advice(written.shown) or suggest_or_list(written.shown, known)
+            raise Unfit(f'{label}: "{written.shown}" is not a valid {noun}', hint)
         return written.text
 
     return typed(convert, {"anyOf": [{"enum": list(known)}, REFERENCE]}, read)
