@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import CorruptEvent
-from gateway.model import Delivery, Event
+from gateway.model import Attempt, Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectations
 from gateway.store.cluster import Cluster
@@ -23,6 +23,7 @@ from gateway.store.queries import (
     EventHistory,
     EventPage,
     EventQuery,
+    LastError,
     Rejected,
     Stats,
     Survey,
@@ -53,11 +54,20 @@ class Reads(Protocol):
     async def event(self, event_id: str) -> EventHistory | None:
         """One event by its id or by the id of one of its deliveries."""
 
+    async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+        """Events with their bodies; a CorruptEvent for each whose checksum is wrong. Unknown ids are absent."""
+
     async def deliveries(self, query: DeliveryQuery = ...) -> DeliveryPage:
         """Matching deliveries, those of the newest event first; ends early rather than search for long.
 
         Matching deliveries of one event are on one page, even if that makes it longer than ``limit``.
         """
+
+    async def last_attempts(self, delivery_ids: Collection[str]) -> Mapping[str, Attempt]:
+        """The last attempt of each of these deliveries, by their ids; those of which none is kept are absent."""
+
+    async def last_errors(self, destinations: Collection[str]) -> Mapping[str, LastError]:
+        """The last error of each of these destinations, of the newest deliveries that wait, or else of the newest dead one."""
 
     async def count(self, which: DeliveryQuery) -> int:
         """Count matching deliveries; looks at each in an index. Raises KeyError for an unknown id."""
@@ -169,9 +179,6 @@ class Store(Reads, Protocol):
         Where a want names events that go last, the others are first.
         A delivery is leased to one replica at a time. If the caller goes away, the leases are given back.
         """
-
-    async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
-        """Events with their bodies; a CorruptEvent for each whose checksum is wrong. Unknown ids are absent."""
 
     async def gathered(self, delivery_id: str) -> Sequence[str]:
         """The ids of the events that a digest sends, in the order of acceptance; no other event joins it from now on.

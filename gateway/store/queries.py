@@ -129,6 +129,16 @@ class EventHistory(Struct, frozen=True, kw_only=True):
     waits_for: Mapping[str, tuple[Subject, ...]] = field(default_factory=dict)
 
 
+class LastError(Struct, frozen=True, kw_only=True):
+    """Why the last attempt at a destination that failed did."""
+
+    #: Wall clock, seconds since the epoch.
+    at: float
+    #: Without secrets and redacted values.
+    reason: str
+    event_id: str
+
+
 class Unredacted(Struct, frozen=True, kw_only=True):
     """Events whose source redacts their bodies, after their last delivery, by id; CorruptEvent for a damaged body."""
 

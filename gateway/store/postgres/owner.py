@@ -25,7 +25,7 @@ from gateway.store.postgres.cluster import Members
 from gateway.store.postgres.connections import Connection, Line, Readers, connect, translated
 from gateway.store.postgres.presence import Presence
 from gateway.store.postgres.reads import PostgresReads
-from gateway.store.postgres.rows import columns, delivery_of, distinct, event_of, hold_row, name_of, packed
+from gateway.store.postgres.rows import columns, delivery_of, distinct, hold_row, name_of, packed
 from gateway.store.postgres.secrets import SecretsTable
 from gateway.store.postgres.tasks import Moved
 from gateway.store.postgres.upkeep import Upkeep
@@ -85,15 +85,7 @@ class PostgresStore(PostgresReads):
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
         self._presence.refuse()
-        if not event_ids:
-            return {}
-        async with self._readers.connection() as connection:
-            rows = await connection.fetch(sql.LOAD, [name_of(each) for each in event_ids])
-        loaded: dict[str, Event | CorruptEvent] = {}
-        for event, intact, body_is in map(event_of, rows):
-            is_sound = intact and body_is == "kept"
-            loaded[event.id] = event if is_sound else CorruptEvent(rules.damaged(event.id))
-        return loaded
+        return await super().load(event_ids)
 
     async def gathered(self, delivery_id: str) -> Sequence[str]:
         head = name_of(delivery_id)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import GatewayError, StoreError
-from gateway.model import Delivery, Event, Secret
+from gateway.model import Attempt, Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectation
 from gateway.store.cluster import Replica, Roll, Session
@@ -25,6 +25,7 @@ from gateway.store.queries import (
     EventHistory,
     EventPage,
     EventQuery,
+    LastError,
     Rejected,
     Stats,
     Survey,
@@ -90,6 +91,8 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "survey": Call(tuple[str, str], Survey, ("after", "until")),
         "event": Call(tuple[str], EventHistory | None),
         "deliveries": Call(tuple[DeliveryQuery], DeliveryPage),
+        "last_attempts": Call(tuple[list[str]], dict[str, Attempt]),
+        "last_errors": Call(tuple[list[str]], dict[str, LastError]),
         "count": Call(tuple[DeliveryQuery], int),
         "waiting": Call(tuple[()], dict[tuple[str, str], int]),
         "memories": Call(tuple[()], dict[str, int]),
