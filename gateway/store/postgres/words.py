@@ -7,11 +7,14 @@ index before it was redacted, and some payloads have too many. Events without a 
 import asyncio
 import json
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
+
+from msgspec import Struct
 
 from gateway.store.contents import searchable
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.rows import unpacked
+from gateway.store.postgres.tables import DAY_BITS, DAY_S
 from gateway.store.rules import words_in
 
 #: A slice of the index ends after this many bytes of bodies.
@@ -20,7 +23,7 @@ SLICE_BYTES: Final = 256 * 1024
 LONGEST: Final = 200
 #: Bytes of an event's words, separators included: PostgreSQL takes at most 1 MiB.
 MOST_BYTES: Final = 900_000
-#: An event that was stored this long ago, seconds, is no longer being committed: nor is any with a lower seq.
+#: What was on its way this long ago, seconds, is over: an append is cut off long before.
 SETTLED_S: Final = 60.0
 
 INDEXED_TO: Final = "SELECT upto FROM indexed"
@@ -28,9 +31,9 @@ _NEXT: Final = """
 SELECT seq, label, CASE WHEN redact THEN NULL WHEN body_is = 'forgotten' THEN '' ELSE body END FROM (
     SELECT e.*, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before FROM (
         SELECT seq, label, body, redact, body_is FROM event e
-        WHERE seq > $1 AND NOT EXISTS (SELECT 1 FROM word w WHERE w.seq = e.seq) ORDER BY seq LIMIT $2
+        WHERE seq > $1 AND seq <= $2 AND NOT EXISTS (SELECT 1 FROM word w WHERE w.seq = e.seq) ORDER BY seq LIMIT $3
     ) e
-) e WHERE before < $3 ORDER BY seq
+) e WHERE before < $4 ORDER BY seq
 """
 _ADD: Final = """
 INSERT INTO word (seq, words)
@@ -39,16 +42,18 @@ SELECT seq, array_to_tsvector(words) FROM (
     FROM unnest($1::bigint[], $2::text[]) k (seq, words)
 ) k WHERE NOT EXISTS (SELECT 1 FROM word w WHERE w.seq = k.seq)
 """
-# Up to what was stored so long ago that nothing before it is still being committed.
-_COME_TO: Final = """
-UPDATE indexed SET upto = greatest(upto, coalesce(
-    (SELECT seq FROM event WHERE seq <= $1 AND stored_at <= gateway_now() - $2::float8 ORDER BY seq DESC LIMIT 1), 0
-))
+_COME_TO: Final = "UPDATE indexed SET upto = greatest(upto, $1)"
+# The oldest transaction that is running, and the one that comes next.
+_RUNNING: Final = """
+SELECT pg_snapshot_xmin(s)::text::bigint AS oldest, pg_snapshot_xmax(s)::text::bigint AS following, gateway_now() AS now
+FROM pg_current_snapshot() s
 """
 _FORGET: Final = "DELETE FROM word WHERE seq = ANY($1::bigint[])"
 _BODIES: Final = "SELECT seq, label, body FROM event WHERE seq = ANY($1::bigint[])"
 _INDEXED: Final = "SELECT seq FROM word WHERE seq = ANY($1::bigint[])"
 
+#: No seq is greater.
+_LAST: Final = 2**63 - 1
 #: Letters that are alike; as in SQLite's ``ascii`` tokenizer no others are.
 _FOLDED: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
@@ -112,28 +117,63 @@ def _words_of(rows: Sequence[Sequence[Any]]) -> list[str | None]:
     return [None if body is None else words_of(unpacked(label), body) for _, label, body in rows]
 
 
+class _Mark(Struct, frozen=True):
+    """An event that was stored, and the transactions that may have stored lower ones after it.
+
+    An append is known as a transaction before it draws its numbers (``statements.TAKE_KEYS``): whichever drew a lower one
+    was running when the higher one could be seen. Only the day in a seq is another matter: it is older than the number.
+    """
+
+    seq: int
+    #: All of them come before this one.
+    before: int
+    at: float
+
+    @classmethod
+    async def at_seq(cls, connection: Connection, seq: int) -> Self:
+        _, following, now = await connection.fetchrow(_RUNNING)
+        return cls(seq, following, now)
+
+    async def is_settled(self, connection: Connection) -> bool:
+        """Whether no lower seq is still to come."""
+        oldest, _, now = await connection.fetchrow(_RUNNING)
+        is_of_new_day = self.at - (self.seq >> DAY_BITS) * DAY_S < SETTLED_S
+        return now - self.at >= SETTLED_S or (oldest >= self.before and not is_of_new_day)
+
+
 class WordIndex:
     """Remembers how far it has come; everything else is in the database."""
 
     def __init__(self) -> None:
         #: Everything up to this event was in the index when it was last looked at.
         self._to = 0
+        #: The index is complete up to it once it is settled, and what was committed late has been added.
+        self._mark: _Mark | None = None
 
     async def add(self, connection: Connection, limit: int) -> bool:
         """Add at most ``limit`` events, in a transaction; whether there may be more."""
-        self._to = max(self._to, await connection.fetchval(INDEXED_TO))
-        if await self._add_after(connection, self._to, limit):
-            return True
-        # Those that were committed later than others with a higher seq.
-        upto = await connection.fetchval(INDEXED_TO)
-        is_more = await self._add_after(connection, upto, limit) if upto < self._to else False
-        if not is_more and upto < self._to:
-            await connection.execute(_COME_TO, self._to, SETTLED_S)
-        return is_more
+        upto: int = await connection.fetchval(INDEXED_TO)
+        self._to = max(self._to, upto)
+        added = await _add_between(connection, self._to, _LAST, limit)
+        self._to = max(self._to, added)
+        # Also while ever more events come in: a search looks at those beyond it one by one.
+        return await self._complete(connection, upto, limit) or bool(added)
 
-    async def _add_after(self, connection: Connection, after: int, limit: int) -> bool:
-        rows = await connection.fetch(_NEXT, after, limit, SLICE_BYTES)
-        if rows:
-            await _add(connection, rows)
-            self._to = max(self._to, rows[-1][0])
-        return bool(rows)
+    async def _complete(self, connection: Connection, upto: int, limit: int) -> bool:
+        """Come to the mark, if no event below it is still to be committed; whether some were added."""
+        if self._mark is not None and await self._mark.is_settled(connection):
+            if await _add_between(connection, upto, self._mark.seq, limit):
+                return True
+            await connection.execute(_COME_TO, self._mark.seq)
+            upto, self._mark = self._mark.seq, None
+        if self._mark is None and upto < self._to:
+            self._mark = await _Mark.at_seq(connection, self._to)
+        return False
+
+
+async def _add_between(connection: Connection, after: int, to: int, limit: int) -> int:
+    """Add events that are not in the index yet; the last one, 0 if there was none."""
+    rows = await connection.fetch(_NEXT, after, to, limit, SLICE_BYTES)
+    if rows:
+        await _add(connection, rows)
+    return int(rows[-1][0]) if rows else 0
