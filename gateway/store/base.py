@@ -11,7 +11,7 @@ from gateway.model import Attempt, Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectations
 from gateway.store.cluster import Cluster
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.learned import LearnedSecrets
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
@@ -219,8 +219,8 @@ class Store(Reads, Protocol):
 
     # what replicas share
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
-        """What ``replica`` may do with each destination that it wants from now on, and until when.
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:
+        """What ``replica`` may do with each destination that it wants from now on, and until when; and when to ask for more.
 
         A destination has one holder at a time. One that is paced, or has fewer slots than there are replicas, is
         assigned to its holder alone; the shares of the others add up to at most 1.

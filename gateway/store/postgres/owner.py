@@ -13,7 +13,7 @@ from gateway.errors import CorruptEvent, StoreError
 from gateway.model import Delivery, Event
 from gateway.store import rules
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Retention, Room, Want
@@ -117,7 +117,7 @@ class PostgresStore(PostgresReads):
 
     # what replicas share
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002  as every store
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:  # noqa: ARG002  as every store
         return await self._asked(lambda: replicas.assigned(self._line, self._presence.number, wanted))
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:  # noqa: ARG002  as every store

@@ -14,7 +14,7 @@ from gateway.model import Attempt, Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectation
 from gateway.store.cluster import Replica, Roll, Session
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Record, Retention, Want
@@ -67,7 +67,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "wake": Call(tuple[()], list[str]),
         "crashed": Call(tuple[str], Delivery | None),
         "hasten": Call(tuple[list[str]], int),
-        "assigned": Call(tuple[str, dict[str, Terms]], dict[str, Assignment]),
+        "assigned": Call(tuple[str, dict[str, Terms]], Assigned),
         "release": Call(tuple[str, list[str]], None),
         "set_hold": Call(tuple[Hold], bool),
         "set_login": Call(tuple[Login], bool),

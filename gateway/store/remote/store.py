@@ -10,7 +10,7 @@ from gateway.model import Attempt, Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectation
 from gateway.store.cluster import Replica, Roll, Session
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Record, Retention, Room, Want
@@ -92,7 +92,7 @@ class RemoteStore:
 
     # what replicas share
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:
         return await self._ask("assigned", replica, wanted)  # type: ignore[no-any-return]
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:
