@@ -73,6 +73,7 @@ class EventRow(Struct, frozen=True, kw_only=True):
     type: str
     received_at: float
     size: int
+    body_is: BodyIs = "kept"
     deliveries: tuple[Delivery, ...] = ()
 
 

@@ -22,7 +22,7 @@ d.reason, d.last_status, d.last_answer, d.lane, d.cause,
 
 EVENTS_BY_ID: Final = "SELECT seq FROM event WHERE id = ANY ($1::text[]) ORDER BY seq DESC"
 EVENT_ROWS: Final = """
-SELECT seq, id, source, type, received_at, length(body) FROM event WHERE seq = ANY ($1::bigint[]) ORDER BY seq DESC
+SELECT seq, id, source, type, received_at, length(body), body_is FROM event WHERE seq = ANY ($1::bigint[]) ORDER BY seq DESC
 """
 EVENTS_BY_SEQ: Final = f"SELECT {EVENT} FROM event e WHERE e.seq = ANY ($1::bigint[]) ORDER BY e.seq DESC"
 EVENT_BY_SEQ: Final = f"SELECT {EVENT} FROM event e WHERE e.seq = $1"

@@ -329,9 +329,10 @@ async def _event_rows(connection: Connection, seqs: Sequence[int], now: float) -
             type=unpacked(type_),
             received_at=received_at,
             size=size,
+            body_is=body_is,
             deliveries=deliveries[seq],
         )
-        for seq, id_, source, type_, received_at, size in rows
+        for seq, id_, source, type_, received_at, size, body_is in rows
     )
 
 

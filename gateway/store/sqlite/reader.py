@@ -314,9 +314,10 @@ def _event_rows(db: apsw.Connection, seqs: Sequence[int], now: float) -> tuple[E
             type=type_,
             received_at=received_at,
             size=size,
+            body_is=body_is,
             deliveries=deliveries[seq],
         )
-        for seq, id_, source, type_, received_at, size in rows
+        for seq, id_, source, type_, received_at, size, body_is in rows
     )
 
 

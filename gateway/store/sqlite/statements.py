@@ -161,7 +161,7 @@ PRUNE_EVENTS: Final = (
 # --- reading ---
 
 EVENT_ROWS: Final = """
-SELECT seq, id, source, type, received_at, length(body) FROM event
+SELECT seq, id, source, type, received_at, length(body), body_is FROM event
 WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq DESC
 """
 DELIVERIES_OF: Final = f"""
