@@ -12,6 +12,8 @@ FIRST_ROWS: Final = 32
 MOST_ROWS: Final = 256
 #: Rows that the index of words gives at a time.
 WORD_ROWS: Final = 2_000
+#: Rows that an event counts for whose words are looked up.
+LOOK_EFFORT: Final = 2
 
 # OFFSET: the index of words is asked first, whatever the order by number would promise.
 _WITH_WORDS: Final = """
@@ -104,7 +106,7 @@ class Worded:
 
 
 class OneByOne:
-    """Events whose words match, of those that the index may not have yet: each that is looked at counts.
+    """Events whose words match, of those that the index may not have yet.
 
     When that is enough, the last one is given as if it had matched, so that the search ends there.
     """
@@ -130,7 +132,7 @@ class OneByOne:
     async def _look(self, seq: int) -> None:
         found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, self._after, seq, self._size)
         self._rows, self._at = found or [], 0
-        self._effort.spend(count + 1)
+        self._effort.spend(LOOK_EFFORT * count + 1)
         self._down_to = lowest - 1 if count == self._size else self._after
         self._size = min(self._size * 2, WORD_ROWS)
         if self._effort.left <= 0 and not self._rows and count:

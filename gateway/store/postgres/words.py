@@ -27,14 +27,19 @@ MOST_BYTES: Final = 900_000
 SETTLED_S: Final = 60.0
 
 INDEXED_TO: Final = "SELECT upto FROM indexed"
-_NEXT: Final = """
+# OFFSET 0: never joined. The planner believes that hardly any event is without words, and would look at all of them before it
+# takes the first ones.
+_WITHOUT_WORDS: Final = """
 SELECT seq, label, CASE WHEN redact THEN NULL WHEN body_is = 'forgotten' THEN '' ELSE body END FROM (
     SELECT e.*, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before FROM (
         SELECT seq, label, body, redact, body_is FROM event e
-        WHERE seq > $1 AND seq <= $2 AND NOT EXISTS (SELECT 1 FROM word w WHERE w.seq = e.seq) ORDER BY seq LIMIT $3
+        WHERE seq > $1{to} AND NOT EXISTS (SELECT 1 FROM word w WHERE w.seq = e.seq OFFSET 0) ORDER BY seq LIMIT $2
     ) e
-) e WHERE before < $4 ORDER BY seq
+) e WHERE before < $3 ORDER BY seq
 """
+# With an end it may be planned to look at everything up to there: that must not be all that is still to be added.
+NEXT: Final = _WITHOUT_WORDS.format(to="")
+LATE: Final = _WITHOUT_WORDS.format(to=" AND seq <= $4")
 _ADD: Final = """
 INSERT INTO word (seq, words)
 SELECT seq, array_to_tsvector(words) FROM (
@@ -52,8 +57,6 @@ _FORGET: Final = "DELETE FROM word WHERE seq = ANY($1::bigint[])"
 _BODIES: Final = "SELECT seq, label, body FROM event WHERE seq = ANY($1::bigint[])"
 _INDEXED: Final = "SELECT seq FROM word WHERE seq = ANY($1::bigint[])"
 
-#: No seq is greater.
-_LAST: Final = 2**63 - 1
 #: Letters that are alike; as in SQLite's ``ascii`` tokenizer no others are.
 _FOLDED: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
@@ -154,26 +157,20 @@ class WordIndex:
         """Add at most ``limit`` events, in a transaction; whether there may be more."""
         upto: int = await connection.fetchval(INDEXED_TO)
         self._to = max(self._to, upto)
-        added = await _add_between(connection, self._to, _LAST, limit)
-        self._to = max(self._to, added)
+        if rows := await connection.fetch(NEXT, self._to, limit, SLICE_BYTES):
+            await _add(connection, rows)
+            self._to = rows[-1][0]
         # Also while ever more events come in: a search looks at those beyond it one by one.
-        return await self._complete(connection, upto, limit) or bool(added)
+        return await self._complete(connection, upto, limit) or bool(rows)
 
     async def _complete(self, connection: Connection, upto: int, limit: int) -> bool:
         """Come to the mark, if no event below it is still to be committed; whether some were added."""
         if self._mark is not None and await self._mark.is_settled(connection):
-            if await _add_between(connection, upto, self._mark.seq, limit):
+            if rows := await connection.fetch(LATE, upto, limit, SLICE_BYTES, self._mark.seq):
+                await _add(connection, rows)
                 return True
             await connection.execute(_COME_TO, self._mark.seq)
             upto, self._mark = self._mark.seq, None
         if self._mark is None and upto < self._to:
             self._mark = await _Mark.at_seq(connection, self._to)
         return False
-
-
-async def _add_between(connection: Connection, after: int, to: int, limit: int) -> int:
-    """Add events that are not in the index yet; the last one, 0 if there was none."""
-    rows = await connection.fetch(_NEXT, after, to, limit, SLICE_BYTES)
-    if rows:
-        await _add(connection, rows)
-    return int(rows[-1][0]) if rows else 0
