@@ -12,7 +12,7 @@ from gateway.dispatcher import attempts
 from gateway.errors import StoreUnavailable
 from gateway.holds import Holds
 from gateway.model import Delivery, DeliveryState
-from gateway.store.holds import Assignment
+from gateway.store.holds import Assigned, Assignment
 from tests.oauth import given as with_tokens
 from tests.oauth_server import AuthorizationServer
 from tests.sink import Sink, answer
@@ -89,7 +89,7 @@ async def test_a_replica_uses_its_share_of_the_slots_and_none_of_what_another_de
             shares = {"crm": Assignment(until_s=30.0, epoch=1, share=0.25)}
 
             async def assigned(_replica, names):
-                return {name: each for name, each in shares.items() if name in names}
+                return Assigned({name: each for name, each in shares.items() if name in names})
 
             monkeypatch.setattr(world.store, "assigned", assigned)
             await world.dispatcher.holds.refresh()
@@ -140,7 +140,7 @@ def assigning(world: World, monkeypatch, share: float):
 
     async def assigned(_replica, wanted):
         asked.update(wanted)
-        return {"crm": Assignment(until_s=3600.0, epoch=1, share=shares["crm"])}
+        return Assigned({"crm": Assignment(until_s=3600.0, epoch=1, share=shares["crm"])})
 
     monkeypatch.setattr(world.store, "assigned", assigned)
     return asked, shares
@@ -190,6 +190,30 @@ async def test_what_waits_is_sent_as_soon_as_a_replica_is_granted_a_share(tmp_pa
             await running
 
 
+@story
+async def test_a_replica_asks_again_at_the_moment_when_another_one_is_taken_for_dead(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "REFRESH_INTERVAL_S", 3600.0)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            nothing, all_of_it = Assigned({}, more_in_s=0.02), Assigned({"crm": Assignment(until_s=3600.0, epoch=1)})
+            answers = [nothing, nothing, all_of_it]
+
+            async def assigned(_replica, _wanted):
+                return answers.pop(0)
+
+            monkeypatch.setattr(world.store, "assigned", assigned)
+            await world.dispatcher.holds.refresh()
+            event_id = (await world.receive()).event_id
+            assert not world.dispatcher.holds.is_holder("crm")
+            running = asyncio.create_task(world.dispatcher.run())
+            await until(lambda: world.dispatcher.holds.is_holder("crm"))
+            await asyncio.to_thread(sink.wait_for, 1)
+            await world.dispatcher.idle()
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+            world.dispatcher.stop()
+            await running
+
+
 # --- a request begins only in a slot that is still assigned ---
 
 LASTS_S = 10.0
@@ -208,7 +232,7 @@ routes:
 """
 
 
-class Assigned:
+class Lasting:
     """What the store assigns to this replica, for LASTS_S each time that it asks; None: nothing."""
 
     def __init__(self, world: World, monkeypatch) -> None:
@@ -218,7 +242,7 @@ class Assigned:
     async def __call__(self, _replica, wanted):
         self.asked.update(wanted)
         each = Assignment(until_s=LASTS_S, epoch=1, share=self.share)
-        return dict.fromkeys(wanted, each) if self.share else {}
+        return Assigned(dict.fromkeys(wanted, each) if self.share else {})
 
 
 def paused(world: World, monkeypatch, at: int, then) -> None:
@@ -241,7 +265,7 @@ async def test_a_delivery_whose_share_lapses_while_it_waits_for_its_turn_sends_n
 ):
     with Sink(answer(200, b"{}")) as sink:
         async with World(tmp_path, looking(sink)) as world:
-            assigned = Assigned(world, monkeypatch)
+            assigned = Lasting(world, monkeypatch)
             await world.dispatcher.holds.refresh()
 
             async def stands_still():
@@ -306,7 +330,7 @@ async def test_a_probe_that_is_not_sent_because_its_lease_is_nearly_over_leaves_
 async def test_what_was_leased_while_the_share_was_larger_waits_in_the_store(tmp_path, monkeypatch, share):
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink, concurrency=8)) as world:
-            assigned = Assigned(world, monkeypatch)
+            assigned = Lasting(world, monkeypatch)
             holds = world.dispatcher.holds
             await holds.refresh()
             append = world.store.append
@@ -331,7 +355,7 @@ async def test_an_assignment_lasts_from_when_it_was_asked_for(tmp_path, monkeypa
     """The answer may have been on its way for any time: for the store it began before that."""
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            assigned, holds = Assigned(world, monkeypatch), world.dispatcher.holds
+            assigned, holds = Lasting(world, monkeypatch), world.dispatcher.holds
 
             async def slow(replica, wanted):
                 answered = await assigned(replica, wanted)
@@ -350,7 +374,7 @@ async def test_a_replica_whose_question_was_not_answered_sends_nothing_until_it_
     """The store may have assigned less to it, and more to others."""
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            assigned, holds = Assigned(world, monkeypatch), world.dispatcher.holds
+            assigned, holds = Lasting(world, monkeypatch), world.dispatcher.holds
             await holds.refresh()
 
             async def lost(_replica, _wanted):
@@ -373,7 +397,7 @@ async def test_the_store_is_told_how_long_one_request_takes_and_a_lease_covers_t
     with Sink() as sink, AuthorizationServer() as server:
         text = looking(sink)
         async with with_tokens.world(tmp_path, text) as world:
-            assigned = Assigned(world, monkeypatch)
+            assigned = Lasting(world, monkeypatch)
             await world.dispatcher.holds.refresh()
             assert {name: assigned.asked[name].timeout_s for name in ("chat", "crm")} == {"chat": 7.0, "crm": 7.0}
             assert world.dispatcher.reserve(world.config.destinations["chat"]) == 7 + (7 + 7 + 30) + 20

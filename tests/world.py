@@ -41,8 +41,10 @@ class Clock:
 class World:
     """A gateway whose dispatcher is turned by hand."""
 
-    def __init__(self, folder: Path, text: str, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, text: str, *, environ: Mapping[str, str] | None = None, store: str = "") -> None:
+        """``store``: the URL of another store than a file in the folder."""
         self.folder = folder
+        self._url = store or f"sqlite:///{folder}/gateway.db"
         self.environ = environ or {}
         self.clock = Clock()
         self.write(text)
@@ -53,8 +55,7 @@ class World:
         self.config = load(path, environ=self.environ)
 
     async def __aenter__(self) -> "World":
-        url = f"sqlite:///{self.folder}/gateway.db"
-        self.store = await open_store(url, clock=self.clock, wall=self.clock.wall)
+        self.store = await open_store(self._url, clock=self.clock, wall=self.clock.wall)
         crash_slot = CrashSlot(f"{self.folder}/gateway.db.now")
         await blame(crash_slot, self.store)
         self.gateway = Gateway(

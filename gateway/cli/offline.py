@@ -16,7 +16,7 @@ from gateway.operate import digests, figures, search, selection, summaries, view
 from gateway.operate.selection import Filter
 from gateway.store import Reads, open_reads
 from gateway.store.holds import Hold
-from gateway.store.queries import DestinationStats, EventHistory, EventQuery, EventRow
+from gateway.store.queries import DestinationStats, EventHistory, EventQuery, EventRow, LastError
 
 if TYPE_CHECKING:
     from gateway.holds.standing import Standing
@@ -73,7 +73,7 @@ class Offline:
         with suppress(ConfigError):
             if not rows or not self._has_file:
                 return {}
-            return self._got(summaries.read(self._reads, self._config, rows))
+            return self._got(summaries.of_rows(self._reads, self._config, rows))
         return {}
 
     def event(self, event_id: str) -> Row:
@@ -130,25 +130,21 @@ class Offline:
     def destinations(self) -> Sequence[Row]:
         """Without a gateway nothing is in flight."""
         from gateway.operate import logins
+        from gateway.operate.conditions import UNTROUBLED
 
         config, numbers = self._config, self._got(self._reads.stats()).destinations
         holds = {each.destination: each for each in self._got(self._reads.holds())}
-        found = [
-            self._destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
-            for name in dict.fromkeys([*config.destinations, *numbers])
-        ]
-        return self._got(logins.with_logins(found, config, self._reads))
 
-    def _destination(
-        self, name: str, config: "Config", standing: "Standing", numbers: DestinationStats
-    ) -> dict[str, Any]:
-        from gateway.operate import errors
-        from gateway.operate.conditions import UNTROUBLED
+        def shown(name: str) -> dict[str, Any]:
+            known, standing = numbers.get(name, DestinationStats()), _standing(name, holds)
+            drawn = views.destination(name, config, standing, known, errors.get(name))
+            return {**drawn, "waits": "no gateway is running"} if known.pending and not standing.held else drawn
 
-        shown = views.destination(name, config, standing, numbers)
-        error = None if shown["condition"] in UNTROUBLED else self._got(errors.stored(self._reads, name))
-        waits = "no gateway is running" if numbers.pending and not standing.held else shown["waits"]
-        return {**views.destination(name, config, standing, numbers, error), "waits": waits}
+        errors: Mapping[str, LastError] = {}
+        names = list(dict.fromkeys([*config.destinations, *numbers]))
+        if troubled := [name for name in names if shown(name)["condition"] not in UNTROUBLED]:
+            errors = self._got(self._reads.last_errors(troubled))
+        return self._got(logins.with_logins([shown(name) for name in names], config, self._reads))
 
     def refused(self, *, source: str, client: str, reason: str, limit: int) -> Sequence[Row]:
         from gateway.operate import refusals

@@ -32,8 +32,9 @@ from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent, Outcome,
 LEASE_MARGIN_S: Final = 20.0
 #: Seconds without a hint of the store until it is asked all the same, and between two looks for pauses that are over.
 LOOK_INTERVAL_S: Final = 60.0
-#: Seconds between two looks at what other replicas have changed.
+#: Seconds between two looks at what other replicas have changed, at most and at least.
 REFRESH_INTERVAL_S: Final = 3.0
+SOON_S: Final = 0.01
 #: Seconds between two looks at what holds destinations, however often others change it.
 HOLDS_PAUSE_S: Final = 0.2
 
@@ -148,8 +149,10 @@ class Dispatcher:
         self._lookups.lines.call_up_all()
         for name in [name for name in self._due.full if self.holds.free(name)]:
             self._due.opens(name)
+        # At the moment when a replica that was killed is taken for dead.
+        more_in_s = max(SOON_S, self.holds.assignments.more_in_s)
         with suppress(TimeoutError):
-            async with asyncio.timeout(REFRESH_INTERVAL_S):
+            async with asyncio.timeout(min(REFRESH_INTERVAL_S, more_in_s)):
                 await self.reread.wait()
 
     async def _follow_holds(self) -> None:

@@ -19,12 +19,13 @@ from gateway.errors import StoreUnavailable
 from gateway.holds import announcements, durable
 from gateway.holds.assignments import Assignments
 from gateway.holds.closing import within_hours
-from gateway.holds.standing import LastError, Standing
+from gateway.holds.standing import Standing
 from gateway.holds.use import SlotUse
 from gateway.model import Announcement, Delivery
 from gateway.process import Gateway
 from gateway.routing import Destination
 from gateway.store.holds import ITSELF, Hold, Pause, lasting_reason, paused_by
+from gateway.store.queries import LastError
 
 _CLOSED: Final = Gate()
 
@@ -330,9 +331,8 @@ class Holds:
 
         ``names``: besides those in the file and those known already. Raises StoreUnavailable.
         """
-        new = await self.assignments.renew(
-            {*names, *self._paused, *self._muted}, self._use.since(self._taken, self.slots)
-        )
+        use = self._use.since(self._taken, self.slots)
+        new = await self.assignments.renew({*names, *self._paused, *self._muted}, use)
         await self.reread(new)
         return new
 

@@ -36,6 +36,12 @@ class Assignments:
         self._asked: set[str] = set()
         #: Until a moment on the monotonic clock.
         self._assigned: dict[str, tuple[float, Assignment]] = {}
+        self._more_at = math.inf
+
+    @property
+    def more_in_s(self) -> float:
+        """Seconds until more is to be had, from a replica that is not heard of any more; infinity: there is none."""
+        return self._more_at - self._gateway.monotonic()
 
     def slots(self, name: str) -> int:
         """How many deliveries this replica may have in flight; 0: it may send nothing there."""
@@ -85,8 +91,10 @@ class Assignments:
             # Perhaps it has assigned less, and the answer was lost.
             self._assigned = {}
             raise
-        new = [name for name, each in assigned.items() if name != UPKEEP and self._is_new(name, each, asked_at)]
-        self._assigned = {name: (asked_at + each.until_s, each) for name, each in assigned.items()}
+        self._more_at = asked_at + assigned.more_in_s
+        given = assigned.destinations
+        new = [name for name, each in given.items() if name != UPKEEP and self._is_new(name, each, asked_at)]
+        self._assigned = {name: (asked_at + each.until_s, each) for name, each in given.items()}
         return new
 
     def _wanted(self, use: Mapping[str, Use]) -> Mapping[str, Terms]:

@@ -7,16 +7,6 @@ from msgspec import Struct
 from gateway.store.holds import Pause
 
 
-class LastError(Struct, frozen=True, kw_only=True):
-    """Why the last attempt that failed did."""
-
-    #: Wall clock, seconds since the epoch.
-    at: float
-    #: Without secrets and redacted values.
-    reason: str
-    event_id: str
-
-
 class Standing(Struct, frozen=True, kw_only=True):
     """The current status of one destination."""
 

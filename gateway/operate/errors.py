@@ -6,17 +6,13 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.holds import Holds
-from gateway.holds.standing import LastError
-from gateway.model import Delivery, DeliveryState
 from gateway.process import Gateway
-from gateway.store import Reads
-from gateway.store.queries import DeliveryQuery
+from gateway.store.queries import LastError
 
 #: Seconds for which what the store said stays good.
 FRESH_S: Final = 5.0
-#: Destinations that the store is asked about at a time, and the newest of their waiting deliveries that are looked at.
-MOST_ASKED: Final = 12
-NEWEST: Final = 20
+#: Destinations that the store is asked about at a time.
+MOST_ASKED: Final = 100
 
 
 class _Found(Struct, frozen=True):
@@ -43,22 +39,6 @@ class Errors:
         now = self._gateway.monotonic()
         self._stored = {name: each for name, each in self._stored.items() if now - each.at < FRESH_S * 60}
         due = [name for name in destinations if name not in self._stored or now - self._stored[name].at >= FRESH_S]
-        for name in due[:MOST_ASKED]:
-            self._stored[name] = _Found(now, await stored(self._gateway.store, name))
-
-
-async def stored(reads: Reads, destination: str) -> LastError | None:
-    """The last error that the store knows, of the newest deliveries that wait, or else of the newest dead one."""
-    for state, limit in ((DeliveryState.PENDING, NEWEST), (DeliveryState.DEAD, 1)):
-        rows = (await reads.deliveries(DeliveryQuery(state=state, destination=destination, limit=limit))).rows
-        if failed := next((each for each in rows if each.attempts and each.reason), None):
-            return await _told(reads, failed)
-    return None
-
-
-async def _told(reads: Reads, delivery: Delivery) -> LastError | None:
-    history = await reads.event(delivery.event_id)
-    made = history.attempts.get(delivery.id, ()) if history else ()
-    if not made or not made[-1].reason:
-        return None
-    return LastError(at=made[-1].started_at, reason=made[-1].reason, event_id=delivery.event_id)
+        if asked := due[:MOST_ASKED]:
+            found = await self._gateway.store.last_errors(asked)
+            self._stored.update({name: _Found(now, found.get(name)) for name in asked})

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -25,7 +25,7 @@ from gateway.operate.selection import Filter
 from gateway.process import Gateway
 from gateway.store.activities import Activity, Task, TaskVerb
 from gateway.store.nouns import NewDelivery
-from gateway.store.queries import DeliveryQuery, EventHistory, EventQuery
+from gateway.store.queries import DeliveryQuery, EventHistory, EventQuery, EventRow
 from gateway.store.rules import TAKES, unsendable
 from gateway.wording import iso_time, printable, suggest_or_list
 
@@ -107,10 +107,16 @@ class Operations:
 
     async def _refuse_forgotten(self, ids: Sequence[str]) -> None:
         """Say at once of what is named that nothing is left to replay. Raises BodyGone."""
-        for id_ in ids[:MOST_LOOKED_AT]:
-            history = await self._store.event(id_)
-            if history is not None and history.body_is == "forgotten":
-                raise BodyGone(unsendable(history.event.id, history.body_is))
+        if not (named := tuple(ids[:MOST_LOOKED_AT])):
+            return
+        of_deliveries = (await self._store.deliveries(DeliveryQuery(ids=named))).rows
+        for row in await self._rows([*named, *(each.event_id for each in of_deliveries)]):
+            if row.body_is == "forgotten":
+                raise BodyGone(unsendable(row.id, row.body_is))
+
+    async def _rows(self, ids: Iterable[str]) -> Sequence[EventRow]:
+        """Those of these ids that are events."""
+        return (await self._store.events(EventQuery(ids=tuple(dict.fromkeys(ids))))).rows
 
     async def carry_out(self, move: Move) -> Activity:
         """Begin a move; durable on return, with its first deliveries moved. Raises BadRequest, UnknownName, Conflict."""
@@ -287,32 +293,40 @@ class Operations:
         pages = [
             await self._store.deliveries(replace(each, limit=MOST_LOOKED_AT)) for each in _by_state(which, "replay")
         ]
-        found = [await self._overtaken_by(each) for page in pages for each in page.rows]
+        deliveries = [each for page in pages for each in page.rows]
+        if not deliveries:
+            return []
+        rows = await self._rows(each.event_id for each in deliveries)
+        positions, events = {row.id: row.position for row in rows}, await self._store.load([row.id for row in rows])
+        found = [
+            await self._overtaken_by(each, event, positions[event.id])
+            for each in deliveries
+            if isinstance(event := events.get(each.event_id), Event)
+        ]
         return [warning for warning in found if warning]
 
-    async def _overtaken_by(self, delivery: Delivery) -> str:
-        history = await self._store.event(delivery.event_id)
-        record = rerouting.record_of(self._gateway.config, history.event) if history else None
-        if history is None or record is None:
+    async def _overtaken_by(self, delivery: Delivery, event: Event, position: str) -> str:
+        record = rerouting.record_of(self._gateway.config, event)
+        if record is None:
             return ""
         resource, id_ = record
 
-        def is_same(event: Event) -> bool:
-            return rerouting.record_of(self._gateway.config, event) == record
+        def is_same(other: Event) -> bool:
+            return rerouting.record_of(self._gateway.config, other) == record
 
         query = EventQuery(
-            source=history.event.source,
+            source=event.source,
             destination=delivery.destination,
             state=DeliveryState.DELIVERED,
             words=selection.words(id_),
-            after=history.position,
+            after=position,
             limit=1,
         )
         page = await search.events(self._store, Search(query=query, matches=is_same))
         if not page.rows:
             return ""
         later = page.rows[0]
-        hide = self._gateway.config.redaction(history.event).key_mask_of(history.event)
+        hide = self._gateway.config.redaction(event).key_mask_of(event)
         return printable(
             f"{resource} {hide(id_)}: {later.id} ({later.type}, {iso_time(later.received_at)}) was delivered to "
             f"{delivery.destination} after {delivery.event_id}, which would send an older state of it"

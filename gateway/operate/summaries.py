@@ -8,7 +8,7 @@ from gateway.errors import RenderError, Unparsable
 from gateway.event import subjects
 from gateway.event.payload import payload_of
 from gateway.model import Event
-from gateway.store import Reads, Store
+from gateway.store import Reads
 from gateway.store.queries import EventHistory, EventQuery, EventRow
 
 if TYPE_CHECKING:
@@ -19,27 +19,20 @@ LARGEST: Final = 64 * 1024
 LARGEST_OF_ALL: Final = 2 * 1024 * 1024
 
 
-async def of_rows(store: Store, config: "Config", rows: Sequence[EventRow]) -> Mapping[str, str]:
+async def of_rows(reads: Reads, config: "Config", rows: Sequence[EventRow]) -> Mapping[str, str]:
     """The summaries of listed events, by id, without those that have none."""
     ids = list(_small_enough(rows))
     if not ids:
         return {}
-    loaded = await store.load(ids)
+    loaded = await reads.load(ids)
     events = [each for each in loaded.values() if isinstance(each, Event)]
     return await asyncio.to_thread(lambda: dict(_summaries(config, events)))
 
 
-async def of_events(store: Store, config: "Config", ids: Iterable[str]) -> Mapping[str, str]:
+async def of_events(reads: Reads, config: "Config", ids: Iterable[str]) -> Mapping[str, str]:
     """The same for events of which only the ids are known."""
     named = tuple(dict.fromkeys(ids))
-    return await of_rows(store, config, (await store.events(EventQuery(ids=named))).rows) if named else {}
-
-
-async def read(reads: Reads, config: "Config", rows: Sequence[EventRow]) -> Mapping[str, str]:
-    """The same from a store that is opened only to look."""
-    histories = [await reads.event(id_) for id_ in _small_enough(rows)]
-    found = ((each.event.id, of_history(config, each)) for each in histories if each is not None)
-    return {id_: said for id_, said in found if said}
+    return await of_rows(reads, config, (await reads.events(EventQuery(ids=named))).rows) if named else {}
 
 
 def of_history(config: "Config", history: EventHistory) -> str:

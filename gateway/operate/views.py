@@ -22,13 +22,14 @@ from gateway.store.queries import (
     EventHistory,
     EventPage,
     EventRow,
+    LastError,
     Rejected,
 )
 from gateway.wording import iso_time
 
 if TYPE_CHECKING:
     from gateway.egress import InboxEntry
-    from gateway.holds.standing import LastError, Standing
+    from gateway.holds.standing import Standing
     from gateway.operate.operations import Preview
     from gateway.routing import Config, Destination
     from gateway.routing.entries import Entry
@@ -184,7 +185,7 @@ def lookup(one: Lookup, reason: str) -> dict[str, Any]:
 
 
 def destination(
-    name: str, config: "Config", standing: "Standing", numbers: DestinationStats, error: "LastError | None" = None
+    name: str, config: "Config", standing: "Standing", numbers: DestinationStats, error: LastError | None = None
 ) -> dict[str, Any]:
     """One destination; ``in_file`` is false if it is no longer in routes.yaml but still has deliveries.
 

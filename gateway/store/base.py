@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import CorruptEvent
-from gateway.model import Delivery, Event
+from gateway.model import Attempt, Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectations
 from gateway.store.cluster import Cluster
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.learned import LearnedSecrets
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
@@ -23,6 +23,7 @@ from gateway.store.queries import (
     EventHistory,
     EventPage,
     EventQuery,
+    LastError,
     Rejected,
     Stats,
     Survey,
@@ -53,11 +54,20 @@ class Reads(Protocol):
     async def event(self, event_id: str) -> EventHistory | None:
         """One event by its id or by the id of one of its deliveries."""
 
+    async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+        """Events with their bodies; a CorruptEvent for each whose checksum is wrong. Unknown ids are absent."""
+
     async def deliveries(self, query: DeliveryQuery = ...) -> DeliveryPage:
         """Matching deliveries, those of the newest event first; ends early rather than search for long.
 
         Matching deliveries of one event are on one page, even if that makes it longer than ``limit``.
         """
+
+    async def last_attempts(self, delivery_ids: Collection[str]) -> Mapping[str, Attempt]:
+        """The last attempt of each of these deliveries, by their ids; those of which none is kept are absent."""
+
+    async def last_errors(self, destinations: Collection[str]) -> Mapping[str, LastError]:
+        """The last error of each of these destinations, of the newest deliveries that wait, or else of the newest dead one."""
 
     async def count(self, which: DeliveryQuery) -> int:
         """Count matching deliveries; looks at each in an index. Raises KeyError for an unknown id."""
@@ -170,9 +180,6 @@ class Store(Reads, Protocol):
         A delivery is leased to one replica at a time. If the caller goes away, the leases are given back.
         """
 
-    async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
-        """Events with their bodies; a CorruptEvent for each whose checksum is wrong. Unknown ids are absent."""
-
     async def gathered(self, delivery_id: str) -> Sequence[str]:
         """The ids of the events that a digest sends, in the order of acceptance; no other event joins it from now on.
 
@@ -212,8 +219,8 @@ class Store(Reads, Protocol):
 
     # what replicas share
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
-        """What ``replica`` may do with each destination that it wants from now on, and until when.
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:
+        """What ``replica`` may do with each destination that it wants from now on, and until when; and when to ask for more.
 
         A destination has one holder at a time. One that is paced, or has fewer slots than there are replicas, is
         assigned to its holder alone; the shares of the others add up to at most 1.

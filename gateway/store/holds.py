@@ -1,6 +1,7 @@
 """What keeps a destination from being sent to, as it is stored; and which replica decides for a destination."""
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -40,6 +41,15 @@ class Assignment(Struct, frozen=True, kw_only=True):
     share: float = 1.0
     #: Whether it holds the destination: the holder alone claims from it. Others only start what they accept, from memory.
     is_holder: bool = True
+
+
+class Assigned(Struct, frozen=True):
+    """What one replica may do from now on."""
+
+    #: By destination; without those of which it may use nothing.
+    destinations: Mapping[str, Assignment]
+    #: Seconds until more is to be had, should another replica not be heard of before; infinity: there is none.
+    more_in_s: float = math.inf
 
 
 class Pause(Struct, frozen=True, kw_only=True):

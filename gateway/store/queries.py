@@ -73,6 +73,7 @@ class EventRow(Struct, frozen=True, kw_only=True):
     type: str
     received_at: float
     size: int
+    body_is: BodyIs = "kept"
     deliveries: tuple[Delivery, ...] = ()
 
 
@@ -127,6 +128,16 @@ class EventHistory(Struct, frozen=True, kw_only=True):
     body_is: BodyIs = "kept"
     #: By delivery id: what a pending delivery waits for.
     waits_for: Mapping[str, tuple[Subject, ...]] = field(default_factory=dict)
+
+
+class LastError(Struct, frozen=True, kw_only=True):
+    """Why the last attempt at a destination that failed did."""
+
+    #: Wall clock, seconds since the epoch.
+    at: float
+    #: Without secrets and redacted values.
+    reason: str
+    event_id: str
 
 
 class Unredacted(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ BODY_BYTES: Final = 4 * 1024 * 1024
 SURVEYED: Final = 500
 #: Events waiting for redaction that one page looks at.
 UNREDACTED_ROWS: Final = 500
+#: Newest waiting deliveries of a destination among which its last error is looked for.
+NEWEST_WAITING: Final = 20
 #: With more types than this each event's own is compared, without the index.
 MOST_TYPES: Final = 200
 

@@ -14,6 +14,7 @@ Pure: a store keeps the grants and the holders, and lets one replica at a time h
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -21,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.store.cluster import LAPSED_S
-from gateway.store.holds import Assignment, Terms
+from gateway.store.holds import Assigned, Assignment, Terms
 from gateway.store.shares import fair_share
 
 #: Seconds after which a destination that is in no replica's file is assigned, so that what waits for it can end.
@@ -95,6 +96,13 @@ class Assigning:
         self._me = next((peer for peer in peers if peer.number == number), Peer(number, now, {}))
         self.grants: dict[str, Grant] = {}
         self.changed: list[Holder] = []
+        #: When what others have lapses, if they do not ask before; some of it may be over.
+        self._lapses: set[float] = set()
+
+    @property
+    def more_in_s(self) -> float:
+        """Seconds until some of what was asked about is to be had that another replica has left behind."""
+        return min((each - self._now for each in self._lapses if each > self._now), default=math.inf)
 
     def one(self, name: str, terms: Terms) -> Assignment | None:
         now = self._now
@@ -108,6 +116,7 @@ class Assigning:
         if holder != before or name not in self._holders:
             self.changed.append(holder)
         is_holder = holder.replica == self._number and holder.until > now
+        self._lapses |= self._lapsing(name, holder)
         share = self._share(name, {number: asking[number] for number in knowing}, terms, is_holder=is_holder)
         known = self._me.grants.get(name, Grant(terms=terms))
         self.grants[name] = known.next(terms, share, now)
@@ -115,6 +124,12 @@ class Assigning:
             return None
         until_s = holder.until - now if is_holder else LAPSED_S
         return Assignment(until_s=until_s, epoch=holder.epoch, share=share, is_holder=is_holder)
+
+    def _lapsing(self, name: str, holder: Holder) -> set[float]:
+        """When the holder is to be another one, and when others want a destination no longer and use nothing of it."""
+        asked = [(peer.seen + LAPSED_S, each) for peer in self._others if (each := peer.grants.get(name)) is not None]
+        gone = {moment for lapsed, each in asked for moment in (lapsed, lapsed + each.terms.timeout_s)}
+        return gone if holder.replica == self._number else {holder.until, *gone}
 
     def _next_holder(self, before: Holder, group: str, among: Collection[int], *, is_known: bool) -> Holder:
         now, me = self._now, self._number
@@ -157,7 +172,7 @@ class Spread:
         #: Never given twice: one that comes after another is not taken for it.
         self._numbers = itertools.count(1)
 
-    def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
+    def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:
         """What a replica may do with each destination from now on."""
         now, me = self._now(), self._peers.get(replica)
         number = next(self._numbers) if me is None else me.number
@@ -165,7 +180,8 @@ class Spread:
         assigned = {name: assigning.one(name, terms) for name, terms in wanted.items()}
         self._peers[replica] = Peer(number, now, assigning.grants)
         self._holders.update({each.destination: each for each in assigning.changed})
-        return {name: found for name, found in assigned.items() if found is not None}
+        found = {name: each for name, each in assigned.items() if each is not None}
+        return Assigned(found, assigning.more_in_s)
 
     def release(self, replica: str, destinations: Collection[str]) -> None:
         """Give up some destinations, for which nothing is in flight."""

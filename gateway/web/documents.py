@@ -1,6 +1,7 @@
 """Documents that the API and the console share."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.errors import UnknownName
@@ -9,10 +10,10 @@ from gateway.operate import digests, views
 from gateway.operate.conditions import UNTROUBLED
 from gateway.operate.logins import with_logins
 from gateway.operate.operations import no_such
-from gateway.operate.summaries import of_history
+from gateway.operate.summaries import of_history, of_rows
 from gateway.rehearsal.explained import explained_history, recalled_by
 from gateway.store.activities import Activity
-from gateway.store.queries import DestinationStats, EventHistory, Stats
+from gateway.store.queries import DestinationStats, EventHistory, EventQuery, Stats
 from gateway.web.context import Context
 from gateway.wording import iso_time, printable
 
@@ -66,16 +67,24 @@ async def inbox_document(context: Context) -> list[dict[str, Any]]:
     return await asyncio.to_thread(lambda: [views.inbox_entry(entry, masks) for entry in entries])
 
 
-async def delivery_document(context: Context, delivery: Delivery) -> dict[str, Any]:
-    """A delivery with its event's ``type`` and ``summary``, and ``at``, the time of its last attempt; empty if unknown."""
-    history = await context.gateway.store.event(delivery.event_id)
-    made = history.attempts.get(delivery.id, ()) if history else ()
-    return {
-        **views.delivery(delivery),
-        "type": history.event.type if history else "",
-        "summary": of_history(context.gateway.config, history) if history else "",
-        "at": iso_time(made[-1].started_at) if made else "",
-    }
+async def delivery_documents(context: Context, deliveries: Sequence[Delivery]) -> list[dict[str, Any]]:
+    """Each with its event's ``type`` and ``summary``, and ``at``, the time of its last attempt; empty if unknown."""
+    if not deliveries:
+        return []
+    store = context.gateway.store
+    rows = (await store.events(EventQuery(ids=tuple({each.event_id for each in deliveries})))).rows
+    types = {row.id: row.type for row in rows}
+    said = await of_rows(store, context.gateway.config, rows)
+    last = await store.last_attempts([each.id for each in deliveries])
+    return [
+        {
+            **views.delivery(each),
+            "type": types.get(each.event_id, ""),
+            "summary": said.get(each.event_id, ""),
+            "at": iso_time(last[each.id].started_at) if each.id in last else "",
+        }
+        for each in deliveries
+    ]
 
 
 async def destinations_of(context: Context, stats: Stats) -> list[dict[str, Any]]:

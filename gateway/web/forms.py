@@ -16,7 +16,7 @@ from gateway.operate import selection, views
 from gateway.operate.operations import Move
 from gateway.operate.selection import Filter
 from gateway.web.context import Context
-from gateway.web.documents import delivery_document
+from gateway.web.documents import delivery_documents
 from gateway.web.frame import SOMEBODY, framed, page_of
 from gateway.wording import is_duration, seconds
 
@@ -84,7 +84,7 @@ async def _ask(context: Context, request: Request[Any, Any, Any], verb: _Verb, f
     """The page that shows what would be done."""
     move, fields, back = _meant(verb, form)
     found = await context.operations.preview(move)
-    sample = [await delivery_document(context, each) for each in found.sample]
+    sample = await delivery_documents(context, found.sample)
     body = console.confirm_page(
         await framed(context, request, "dead"),
         verb=verb,

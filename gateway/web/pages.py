@@ -20,7 +20,7 @@ from gateway.web import auth, forms, playground, refused, routes
 from gateway.web.context import Context
 from gateway.web.documents import (
     activity_of,
-    delivery_document,
+    delivery_documents,
     destination_documents,
     destinations_of,
     event_document,
@@ -270,7 +270,7 @@ async def _group(
         "destination": destination,
         "count": sum(each["count"] for each in fitting),
         "selection": chosen,
-        "rows": [await delivery_document(context, each) for each in page.rows],
+        "rows": await delivery_documents(context, page.rows),
         "next": f"/dead?{urlencode({**chosen, 'before': page.next})}" if page.next else "",
         "searched_to": None if page.searched_to is None else iso_time(page.searched_to),
     }

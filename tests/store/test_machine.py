@@ -18,6 +18,7 @@ from gateway.store.holds import Hold, Pause
 from gateway.store.nouns import Outcome, Retention, Want
 from gateway.store.queries import DeliveryQuery, DestinationStats, EventQuery
 from tests.store.conformance.test_replicas import hint
+from tests.store.database import OtherVersionKind
 from tests.store.given import (
     KINDS,
     Clock,
@@ -379,7 +380,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.do(self.store.load(list(self.events))) == {i: new.event for i, (new, _) in self.events.items()}
 
 
-@pytest.mark.parametrize("kind_of_store", [*KINDS, RemoteKind], ids=lambda kind: kind.id)
+@pytest.mark.parametrize("kind_of_store", [*KINDS, RemoteKind, OtherVersionKind], ids=lambda kind: kind.id)
 def test_the_store_agrees_with_its_model(kind_of_store):
     machine = type("Machine", (StoreMachine,), {"kind_of_store": kind_of_store})
     from hypothesis.stateful import run_state_machine_as_test

@@ -13,7 +13,7 @@ from gateway.model import Dead, DeliveryState
 from gateway.store.nouns import Outcome, Retention
 from gateway.store.queries import DeliveryQuery, EventQuery, Rejected
 from gateway.store.rules import REJECTED_KEPT, words_in
-from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
+from tests.store.given import KINDS, Clock, attempt, delivered, new_event, retry, wants
 
 
 def event_of(source="crm", type="contact.created", *destinations, body=b"{}", **more):
@@ -376,6 +376,52 @@ def test_dead_deliveries_are_grouped_and_a_group_is_listed(run):
         page = await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD, cause="answered 422"))
         assert [each.reason for each in page.rows] == ["answered 422: b", "answered 422: a"]
         assert {each.cause for each in page.rows} == {"answered 422"}
+
+    run(scenario)
+
+
+# --- what was tried last ---
+
+
+def test_the_last_attempts_of_many_deliveries_are_one_question(run, clock):
+    async def scenario(store):
+        tried, untried = new_event("slack"), new_event("crm")
+        await store.append([tried])
+        await ended(store, retry)
+        clock.move(60.0)
+        [lease] = await ended(store, delivered)
+        await store.append([untried])
+        found = await store.last_attempts([lease.delivery.id, untried.deliveries[0].id, "dlv_unknown"])
+        assert {id_: (each.number, each.outcome) for id_, each in found.items()} == {
+            lease.delivery.id: (2, "delivered")
+        }
+        assert found[lease.delivery.id] == (await store.event(tried.event.id)).attempts[lease.delivery.id][-1]
+        assert await store.last_attempts([]) == {}
+
+    run(scenario)
+
+
+def test_the_last_error_of_a_destination_is_that_of_what_waits_or_of_the_newest_dead_letter(run):
+    async def scenario(store):
+        async def one(destination, outcome):
+            new = event_of("crm", "contact.created", destination)
+            await store.append([new])
+            await ended(store, outcome, destination)
+            return new.event.id
+
+        await one("slack", lambda lease: dead(lease, "answered 422: a"))
+        newest = await one("slack", lambda lease: dead(lease, "no answer within 10 s"))
+        await one("slack", delivered)
+        await one("crm", lambda lease: dead(lease, "answered 422: b"))
+        waits = await one("crm", retry)
+        await store.append([event_of("crm", "contact.created", "crm", "file")])
+        await one("mail", delivered)
+        found = await store.last_errors(["slack", "crm", "file", "mail", "unknown"])
+        assert {name: (each.reason, each.event_id) for name, each in found.items()} == {
+            "slack": ("no answer within 10 s", newest),
+            "crm": ("HTTP 503", waits),
+        }
+        assert found["slack"].at == 1_800_000_000.0
 
     run(scenario)
 

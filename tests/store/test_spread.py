@@ -37,7 +37,7 @@ class Gateway:
             self.now += which
         elif what == "ask":
             self.forget(which)
-            for name, each in self.spread.assigned(which, TERMS).items():
+            for name, each in self.spread.assigned(which, TERMS).destinations.items():
                 self.known[which, name] = each, self.now + each.until_s
         elif what == "release":
             self.spread.release(which, NAMES)
@@ -96,7 +96,7 @@ def test_destinations_that_look_ups_join_have_the_same_holder(steps, expected):
             now += which
         elif what == "ask":
             given = spread.assigned(which, joined)
-            held[which] = {name for name, each in given.items() if each.is_holder}
+            held[which] = {name for name, each in given.destinations.items() if each.is_holder}
             assert held[which] in (set(), set(joined))
         elif what == "release":
             spread.release(which, joined)

@@ -19,7 +19,7 @@ from gateway.model import Delivery, DeliveryState, Release, Retry, Waits, new_id
 from gateway.store import nouns, queries, rules, tracking
 from gateway.store.activities import Activity, Task
 from gateway.store.awaiting import MOST_OPEN
-from gateway.store.holds import Assignment
+from gateway.store.holds import Assigned, Assignment
 from gateway.store.memory import Known, Recalled
 from tests.store.members import Members, Secrets, Waiting
 
@@ -511,7 +511,7 @@ class Server:
 
     # replicas
 
-    def assigned(self, replica: str, wanted) -> dict[str, Assignment]:
+    def assigned(self, replica: str, wanted) -> Assigned:
         """First come, first served, for a time; whoever takes over does so under another epoch."""
         now, assigned = self.now(), {}
         for name in wanted:
@@ -521,7 +521,7 @@ class Server:
             if owner == replica:
                 self.deciders[name] = (replica, now + ASSIGNED_S, epoch)
                 assigned[name] = Assignment(until_s=ASSIGNED_S, epoch=epoch)
-        return assigned
+        return Assigned(assigned)
 
     def release(self, replica: str, destinations) -> None:
         for name in destinations:

@@ -13,7 +13,7 @@ from gateway.errors import CorruptEvent, StoreError
 from gateway.model import Delivery, Event
 from gateway.store import rules
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Retention, Room, Want
@@ -25,7 +25,7 @@ from gateway.store.postgres.cluster import Members
 from gateway.store.postgres.connections import Connection, Line, Readers, connect, translated
 from gateway.store.postgres.presence import Presence
 from gateway.store.postgres.reads import PostgresReads
-from gateway.store.postgres.rows import columns, delivery_of, distinct, event_of, hold_row, name_of, packed
+from gateway.store.postgres.rows import columns, delivery_of, distinct, hold_row, name_of, packed
 from gateway.store.postgres.secrets import SecretsTable
 from gateway.store.postgres.tasks import Moved
 from gateway.store.postgres.upkeep import Upkeep
@@ -85,15 +85,7 @@ class PostgresStore(PostgresReads):
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
         self._presence.refuse()
-        if not event_ids:
-            return {}
-        async with self._readers.connection() as connection:
-            rows = await connection.fetch(sql.LOAD, [name_of(each) for each in event_ids])
-        loaded: dict[str, Event | CorruptEvent] = {}
-        for event, intact, body_is in map(event_of, rows):
-            is_sound = intact and body_is == "kept"
-            loaded[event.id] = event if is_sound else CorruptEvent(rules.damaged(event.id))
-        return loaded
+        return await super().load(event_ids)
 
     async def gathered(self, delivery_id: str) -> Sequence[str]:
         head = name_of(delivery_id)
@@ -125,7 +117,7 @@ class PostgresStore(PostgresReads):
 
     # what replicas share
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002  as every store
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:  # noqa: ARG002  as every store
         return await self._asked(lambda: replicas.assigned(self._line, self._presence.number, wanted))
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:  # noqa: ARG002  as every store

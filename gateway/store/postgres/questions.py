@@ -22,13 +22,16 @@ d.reason, d.last_status, d.last_answer, d.lane, d.cause,
 
 EVENTS_BY_ID: Final = "SELECT seq FROM event WHERE id = ANY ($1::text[]) ORDER BY seq DESC"
 EVENT_ROWS: Final = """
-SELECT seq, id, source, type, received_at, length(body) FROM event WHERE seq = ANY ($1::bigint[]) ORDER BY seq DESC
+SELECT seq, id, source, type, received_at, length(body), body_is FROM event WHERE seq = ANY ($1::bigint[]) ORDER BY seq DESC
 """
 EVENTS_BY_SEQ: Final = f"SELECT {EVENT} FROM event e WHERE e.seq = ANY ($1::bigint[]) ORDER BY e.seq DESC"
 EVENT_BY_SEQ: Final = f"SELECT {EVENT} FROM event e WHERE e.seq = $1"
 EVENT_SEQ: Final = """
 SELECT seq FROM event WHERE id = $1 UNION ALL SELECT event_seq FROM queue WHERE id = $1
 UNION ALL SELECT event_seq FROM done WHERE id = $1 LIMIT 1
+"""
+LOAD: Final = """
+SELECT id, source, type, received_at, headers, body, sha256, body_is, label, track FROM event WHERE id = ANY($1::text[])
 """
 LAST_EVENT: Final = "SELECT coalesce((SELECT seq FROM event ORDER BY seq DESC LIMIT 1), 0)"
 # Bodies end the page: the first row always has a place on it.
@@ -60,12 +63,6 @@ unnest($1::bigint[]) AS k (seq) CROSS JOIN LATERAL (SELECT * FROM delivery WHERE
 """
 DELIVERIES_OF: Final = f"""
 SELECT d.event_seq, d.seq, {DELIVERY} FROM {OF_EVENTS} ORDER BY d.seq
-"""
-ATTEMPTS: Final = f"""
-SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
-    a.sent_bytes, a.sent_sha256, a.next_s, a.memory, a.looked_up
-FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq
-WHERE {belongs("d.seq", "$1::bigint")} AND {belongs("a.delivery_seq", "$1::bigint")} ORDER BY d.seq, a.number
 """
 NOT_THERE: Final = """
 SELECT id FROM unnest($1::text[]) AS k (id) WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.id = k.id)

@@ -13,11 +13,11 @@ from gateway.store.logins import Login
 from gateway.store.nouns import HeldBack, Record
 from gateway.store.numbers import MINUTES, Group, Numbers
 from gateway.store.places import Place, activity_place
-from gateway.store.postgres import logins, memory, migrate, tracked, whole
+from gateway.store.postgres import attempts, logins, memory, migrate, tracked, whole
 from gateway.store.postgres import questions as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
-from gateway.store.postgres.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, unpacked
+from gateway.store.postgres.rows import activity_of, delivery_of, event_of, hold_of, name_of, unpacked
 from gateway.store.postgres.search import TALLY, Searcher
 from gateway.store.postgres.streams import FIRST_ROWS, MOST_ROWS, Search
 from gateway.store.queries import (
@@ -30,6 +30,7 @@ from gateway.store.queries import (
     EventPage,
     EventQuery,
     EventRow,
+    LastError,
     Rejected,
     Stats,
     Survey,
@@ -122,14 +123,10 @@ class PostgresReads:
                 if body_is != "forgotten":
                     events.append(event)
                     size += len(event.body)
-            if not rows or (
-                len(rows) < SURVEYED and size < BODY_BYTES and not await self._has_more(connection, at, ends)
-            ):
+            is_short = len(rows) < SURVEYED and size < BODY_BYTES
+            if not rows or (is_short and not await connection.fetchval(sql.HAS_EVENTS, at, ends)):
                 at = ends
             return Survey(events=tuple(events), to=str(Place(at)), is_last=at >= ends)
-
-    async def _has_more(self, connection: Connection, after: int, until: int) -> bool:
-        return bool(await connection.fetchval(sql.HAS_EVENTS, after, until))
 
     async def event(self, event_id: str) -> EventHistory | None:
         async with self._readers.snapshot() as (connection, now):
@@ -143,7 +140,7 @@ class PostgresReads:
                 event=event,
                 intact=intact,
                 deliveries=(await _deliveries_of(connection, [seq], now))[seq],
-                attempts=await _attempts(connection, seq),
+                attempts=await attempts.of_event(connection, seq),
                 held_back=tuple(
                     HeldBack(name=name, key=unpacked(key), event_id=first, fired_at=fired_at)
                     for name, key, first, fired_at in await connection.fetch(sql.HELD_BACK, seq)
@@ -151,6 +148,17 @@ class PostgresReads:
                 body_is=body_is,
                 waits_for=await memory.waiting_for(connection, seq),
             )
+
+    async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+        if not event_ids:
+            return {}
+        async with self._readers.connection() as connection:
+            rows = await connection.fetch(sql.LOAD, [name_of(each) for each in event_ids])
+        loaded: dict[str, Event | CorruptEvent] = {}
+        for event, intact, body_is in map(event_of, rows):
+            is_sound = intact and body_is == "kept"
+            loaded[event.id] = event if is_sound else CorruptEvent(damaged(event.id))
+        return loaded
 
     async def records(self, source: str, keys: Collection[str]) -> Mapping[str, Record]:
         async with self._readers.connection() as connection:
@@ -192,6 +200,14 @@ class PostgresReads:
                     return DeliveryPage(rows=tuple(found), next=str(search.place(seq + 1)))
                 found += fitting
             return DeliveryPage(rows=tuple(found), **await _early_end(connection, search))
+
+    async def last_attempts(self, delivery_ids: Collection[str]) -> Mapping[str, Attempt]:
+        async with self._readers.connection() as connection:
+            return await attempts.last(connection, delivery_ids)
+
+    async def last_errors(self, destinations: Collection[str]) -> Mapping[str, LastError]:
+        async with self._readers.connection() as connection:
+            return await attempts.last_errors(connection, destinations)
 
     async def count(self, which: DeliveryQuery) -> int:
         async with self._readers.snapshot() as snapshot:
@@ -313,9 +329,10 @@ async def _event_rows(connection: Connection, seqs: Sequence[int], now: float) -
             type=unpacked(type_),
             received_at=received_at,
             size=size,
+            body_is=body_is,
             deliveries=deliveries[seq],
         )
-        for seq, id_, source, type_, received_at, size in rows
+        for seq, id_, source, type_, received_at, size, body_is in rows
     )
 
 
@@ -380,10 +397,3 @@ async def _named(connection: Connection, query: DeliveryQuery, now: float) -> tu
 
 def _delivery(row: Mapping[str, Any], now: float) -> Delivery:
     return delivery_of(row, now, DeliveryState(row["state"]))
-
-
-async def _attempts(connection: Connection, event_seq: int) -> Mapping[str, tuple[Attempt, ...]]:
-    attempts: dict[str, tuple[Attempt, ...]] = {}
-    for row in await connection.fetch(sql.ATTEMPTS, event_seq):
-        attempts[row[0]] = (*attempts.get(row[0], ()), attempt_of(row))
-    return attempts

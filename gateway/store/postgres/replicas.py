@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.store.holds import Assignment, Terms
+from gateway.store.holds import Assigned, Terms
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.rows import lock_of, name_of, to_json
 from gateway.store.spread import Assigning, Grant, Holder, Peer
@@ -59,7 +59,7 @@ async def release(line: Line, number: int, destinations: Collection[str]) -> Non
         await connection.execute(ASK, number, to_json(left))
 
 
-async def assigned(line: Line, number: int, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
+async def assigned(line: Line, number: int, wanted: Mapping[str, Terms]) -> Assigned:
     """What this replica may do with each destination from now on."""
     named = {name_of(name): terms for name, terms in wanted.items()}
     async with line.transaction() as connection:
@@ -71,7 +71,8 @@ async def assigned(line: Line, number: int, wanted: Mapping[str, Terms]) -> Mapp
         await connection.execute(ASK, number, to_json(assigning.grants))
         await connection.execute(HOLD, *_columns(assigning.changed))
         await connection.execute(FORGET, REMEMBERED_S)
-    return {name: found for name in wanted if (found := assigned[name_of(name)]) is not None}
+    found = {name: each for name in wanted if (each := assigned[name_of(name)]) is not None}
+    return Assigned(found, assigning.more_in_s)
 
 
 async def _peers(connection: Connection) -> Sequence[Peer]:

@@ -16,7 +16,7 @@ from gateway.store.places import Place
 from gateway.store.postgres import words as index
 from gateway.store.postgres.connections import STUCK_S, Snapshot
 from gateway.store.postgres.rows import packed, unpacked
-from gateway.store.postgres.streams import FIRST_ROWS, Indexed, Nothing, Search, Stream, Then, Worded
+from gateway.store.postgres.streams import FIRST_ROWS, Indexed, Nothing, OneByOne, Search, Stream, Then, Worded
 from gateway.store.postgres.tables import DAY_BITS, DAY_S
 from gateway.store.queries import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.searching import Effort, groups_of, types_of
@@ -55,11 +55,6 @@ UNION ALL
     ORDER BY event_seq DESC LIMIT $7
 ) d)
 ORDER BY 1 DESC LIMIT $7
-"""
-# A look-up for each event; one that has no words in the index passes.
-_FRESH_WITH_WORDS: Final = """
-SELECT seq FROM event e WHERE coalesce((SELECT w.words @@ $1::text::tsquery FROM word w WHERE w.seq = e.seq LIMIT 1), true)
-    AND seq >= $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4
 """
 _NTH: Final = "SELECT coalesce((SELECT seq FROM event WHERE seq <= $1 ORDER BY seq DESC OFFSET $2 LIMIT 1), 0)"
 # What was stored by a transaction that is younger than one still running: that one may store lower numbers yet. One that
@@ -123,7 +118,7 @@ class Searcher:
         if match := index.query_of(query.words):
             oldest, _ = await self._ends()
             indexed_from = (before and before.indexed_from) or await self._fresh_from(first)
-            newer = self._stream(_FRESH_WITH_WORDS, match, indexed_from + 1)
+            newer = OneByOne(self._connection, match, indexed_from, self._effort)
             streams.append(Then(newer, indexed_from, Worded(self._connection, match, max(oldest, last), self._effort)))
         search = self._search(streams, first, last, query.since_s, query.until_s)
         search.bounds = Place(0, newer_than, indexed_from)

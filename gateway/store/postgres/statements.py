@@ -278,9 +278,6 @@ CRASHED: Final = f"""
 UPDATE queue q SET crashes = crashes + 1 WHERE id = $1
 RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, gateway_now() AS now
 """
-LOAD: Final = """
-SELECT id, source, type, received_at, headers, body, sha256, body_is, label, track FROM event WHERE id = ANY($1::text[])
-"""
 _HOLD: Final = "destination, rev, pause, mute, failures, denied, next_probe, probe_interval_s, waits_until"
 # Waits after a first one, since two that store the first hold of a destination at once must not both succeed.
 SET_HOLD: Final = f"""

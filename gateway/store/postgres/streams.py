@@ -12,6 +12,8 @@ FIRST_ROWS: Final = 32
 MOST_ROWS: Final = 256
 #: Rows that the index of words gives at a time.
 WORD_ROWS: Final = 2_000
+#: Rows that an event counts for whose words are looked up.
+LOOK_EFFORT: Final = 2
 
 # OFFSET: the index of words is asked first, whatever the order by number would promise.
 _WITH_WORDS: Final = """
@@ -20,6 +22,15 @@ _WITH_WORDS: Final = """
 UNION ALL
 (SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
 ORDER BY 1 DESC LIMIT $4
+"""
+
+
+# A look-up for each event; one that has no words in the index passes.
+_LOOKED_AT: Final = """
+SELECT array_agg(seq ORDER BY seq DESC) FILTER (WHERE passes), min(seq), count(*) FROM (
+    SELECT e.seq, coalesce((SELECT w.words @@ $1::text::tsquery FROM word w WHERE w.seq = e.seq LIMIT 1), true) AS passes
+    FROM (SELECT seq FROM event WHERE seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4) e
+) e
 """
 
 
@@ -92,6 +103,40 @@ class Worded:
             self._down_to = self._rows[-1] - 1
         else:
             self._down_to, self._days = after, self._days * 2
+
+
+class OneByOne:
+    """Events whose words match, of those that the index may not have yet.
+
+    When that is enough, the last one is given as if it had matched, so that the search ends there.
+    """
+
+    def __init__(self, connection: Connection, match: str, after: int, effort: Effort) -> None:
+        self._connection, self._match, self._after, self._effort = connection, match, after, effort
+        self._rows: list[int] = []
+        self._at = 0
+        self._size = WORD_ROWS // 8
+        #: Everything above it was looked at; None: nothing was.
+        self._down_to: int | None = None
+
+    async def at_most(self, seq: int) -> int:
+        while True:
+            while self._at < len(self._rows):
+                if self._rows[self._at] <= seq:
+                    return self._rows[self._at]
+                self._at += 1
+            if self._down_to is not None and self._down_to <= self._after:
+                return 0
+            await self._look(seq if self._down_to is None else min(seq, self._down_to))
+
+    async def _look(self, seq: int) -> None:
+        found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, self._after, seq, self._size)
+        self._rows, self._at = found or [], 0
+        self._effort.spend(LOOK_EFFORT * count + 1)
+        self._down_to = lowest - 1 if count == self._size else self._after
+        self._size = min(self._size * 2, WORD_ROWS)
+        if self._effort.left <= 0 and not self._rows and count:
+            self._rows = [lowest]
 
 
 class Then:

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import GatewayError, StoreError
-from gateway.model import Delivery, Event, Secret
+from gateway.model import Attempt, Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectation
 from gateway.store.cluster import Replica, Roll, Session
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Record, Retention, Want
@@ -25,6 +25,7 @@ from gateway.store.queries import (
     EventHistory,
     EventPage,
     EventQuery,
+    LastError,
     Rejected,
     Stats,
     Survey,
@@ -66,7 +67,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "wake": Call(tuple[()], list[str]),
         "crashed": Call(tuple[str], Delivery | None),
         "hasten": Call(tuple[list[str]], int),
-        "assigned": Call(tuple[str, dict[str, Terms]], dict[str, Assignment]),
+        "assigned": Call(tuple[str, dict[str, Terms]], Assigned),
         "release": Call(tuple[str, list[str]], None),
         "set_hold": Call(tuple[Hold], bool),
         "set_login": Call(tuple[Login], bool),
@@ -90,6 +91,8 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "survey": Call(tuple[str, str], Survey, ("after", "until")),
         "event": Call(tuple[str], EventHistory | None),
         "deliveries": Call(tuple[DeliveryQuery], DeliveryPage),
+        "last_attempts": Call(tuple[list[str]], dict[str, Attempt]),
+        "last_errors": Call(tuple[list[str]], dict[str, LastError]),
         "count": Call(tuple[DeliveryQuery], int),
         "waiting": Call(tuple[()], dict[tuple[str, str], int]),
         "memories": Call(tuple[()], dict[str, int]),

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent
-from gateway.model import Delivery, Event, Secret
+from gateway.model import Attempt, Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.awaiting import Expectation
 from gateway.store.cluster import Replica, Roll, Session
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Record, Retention, Room, Want
@@ -21,6 +21,7 @@ from gateway.store.queries import (
     EventHistory,
     EventPage,
     EventQuery,
+    LastError,
     Rejected,
     Stats,
     Survey,
@@ -91,7 +92,7 @@ class RemoteStore:
 
     # what replicas share
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:
         return await self._ask("assigned", replica, wanted)  # type: ignore[no-any-return]
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:
@@ -177,6 +178,12 @@ class RemoteStore:
 
     async def deliveries(self, query: DeliveryQuery = _ALL_DELIVERIES) -> DeliveryPage:
         return await self._ask("deliveries", query)  # type: ignore[no-any-return]
+
+    async def last_attempts(self, delivery_ids: Collection[str]) -> Mapping[str, Attempt]:
+        return await self._ask("last_attempts", list(delivery_ids))  # type: ignore[no-any-return]
+
+    async def last_errors(self, destinations: Collection[str]) -> Mapping[str, LastError]:
+        return await self._ask("last_errors", list(destinations))  # type: ignore[no-any-return]
 
     async def count(self, which: DeliveryQuery) -> int:
         return await self._ask("count", which)  # type: ignore[no-any-return]

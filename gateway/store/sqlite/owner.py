@@ -19,7 +19,7 @@ from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.cluster import Alone, Cluster
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Assignment, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Retention, Room, Want
@@ -128,8 +128,8 @@ class SQLiteStore(SQLiteReads):
     async def breathe(self) -> None:
         await self._database.turns.wait(lambda: bool(self._uncommitted))
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002  one owner, so every replica is it
-        return dict.fromkeys(wanted, FOR_GOOD)
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:  # noqa: ARG002  one owner, so every replica is it
+        return Assigned(dict.fromkeys(wanted, FOR_GOOD))
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:
         """There is no other replica to take them."""

@@ -24,16 +24,17 @@ from gateway.store.queries import (
     EventPage,
     EventQuery,
     EventRow,
+    LastError,
     Rejected,
     Survey,
     Unredacted,
 )
 from gateway.store.rules import damaged, selects, unsendable
 from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
-from gateway.store.sqlite import forgetting, logins, memory, plans, tasks, tracked
+from gateway.store.sqlite import attempts, forgetting, logins, memory, plans, tasks, tracked
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.plans import Plan, Unfinished
-from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, to_json
+from gateway.store.sqlite.rows import activity_of, delivery_of, event_of, hold_of, to_json
 from gateway.store.sqlite.search import FIRST_ROWS, MOST_ROWS, Search, Searcher
 from gateway.store.sqlite.snapshots import Snapshots
 
@@ -145,7 +146,7 @@ class Reader:
                 event=event,
                 intact=intact,
                 deliveries=_deliveries_of(db, [seq], now)[seq],
-                attempts=_attempts(db, seq),
+                attempts=attempts.of_event(db, seq),
                 held_back=tuple(
                     HeldBack(name=name, key=key, event_id=first, fired_at=fired_at)
                     for name, key, first, fired_at in db.execute(sql.HELD_BACK, (seq,))
@@ -208,6 +209,16 @@ class Reader:
                     return DeliveryPage(rows=tuple(found), next=str(search.place(seq + 1)))
                 found += fitting
             return DeliveryPage(rows=tuple(found), **_early_end(db, search))
+
+    def last_attempts(self, delivery_ids: Collection[str]) -> Mapping[str, Attempt]:
+        """The last attempt of each delivery, by its id."""
+        with self._snapshots.take() as (db, _):
+            return attempts.last(db, delivery_ids)
+
+    def last_errors(self, destinations: Collection[str]) -> Mapping[str, LastError]:
+        """The last error of each destination."""
+        with self._snapshots.take() as (db, _):
+            return attempts.last_errors(db, destinations)
 
     def count(self, which: DeliveryQuery) -> int:
         """Count matching deliveries. Raises KeyError for an unknown id."""
@@ -303,9 +314,10 @@ def _event_rows(db: apsw.Connection, seqs: Sequence[int], now: float) -> tuple[E
             type=type_,
             received_at=received_at,
             size=size,
+            body_is=body_is,
             deliveries=deliveries[seq],
         )
-        for seq, id_, source, type_, received_at, size in rows
+        for seq, id_, source, type_, received_at, size, body_is in rows
     )
 
 
@@ -345,10 +357,3 @@ def _deliveries_of(db: apsw.Connection, seqs: Sequence[int], now: float) -> Mapp
     for row in db.execute(sql.DELIVERIES_OF, (to_json(seqs),)):
         found[row[0]] = (*found[row[0]], delivery_of(row[2:], now))
     return found
-
-
-def _attempts(db: apsw.Connection, event_seq: int) -> Mapping[str, tuple[Attempt, ...]]:
-    attempts: dict[str, tuple[Attempt, ...]] = {}
-    for row in db.execute(sql.ATTEMPTS, (event_seq,)):
-        attempts[row[0]] = (*attempts.get(row[0], ()), attempt_of(row))
-    return attempts

@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+from gateway.errors import CorruptEvent
+from gateway.model import Attempt, Event
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Hold
 from gateway.store.logins import Login
@@ -16,6 +18,7 @@ from gateway.store.queries import (
     EventHistory,
     EventPage,
     EventQuery,
+    LastError,
     Rejected,
     Stats,
     Survey,
@@ -52,8 +55,17 @@ class SQLiteReads:
     async def event(self, event_id: str) -> EventHistory | None:
         return await asyncio.to_thread(self._reader.event, event_id)
 
+    async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+        return await asyncio.to_thread(self._reader.load, event_ids)
+
     async def deliveries(self, query: DeliveryQuery = ALL_DELIVERIES) -> DeliveryPage:
         return await asyncio.to_thread(self._reader.deliveries, query)
+
+    async def last_attempts(self, delivery_ids: Collection[str]) -> Mapping[str, Attempt]:
+        return await asyncio.to_thread(self._reader.last_attempts, delivery_ids)
+
+    async def last_errors(self, destinations: Collection[str]) -> Mapping[str, LastError]:
+        return await asyncio.to_thread(self._reader.last_errors, destinations)
 
     async def count(self, which: DeliveryQuery) -> int:
         return await asyncio.to_thread(self._reader.count, which)

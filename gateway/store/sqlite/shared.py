@@ -7,7 +7,7 @@ from contextlib import suppress
 from gateway.errors import StoreUnavailable
 from gateway.model import Release
 from gateway.store.cluster import Together
-from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.holds import Assigned, Hold, Terms
 from gateway.store.nouns import Outcome
 from gateway.store.spread import Spread
 from gateway.store.sqlite.database import Database
@@ -38,7 +38,7 @@ class SharedFile(SQLiteStore):
             self.changed()
         return is_set
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Assigned:
         return self._spread.assigned(replica, wanted)
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:

@@ -161,7 +161,7 @@ PRUNE_EVENTS: Final = (
 # --- reading ---
 
 EVENT_ROWS: Final = """
-SELECT seq, id, source, type, received_at, length(body) FROM event
+SELECT seq, id, source, type, received_at, length(body), body_is FROM event
 WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq DESC
 """
 DELIVERIES_OF: Final = f"""
@@ -175,11 +175,6 @@ SELECT route, destination, count(*) FROM delivery WHERE state = 'pending' GROUP 
 EVENT_BY_SEQ: Final = f"SELECT {EVENT} FROM event e WHERE e.seq = ?"
 EVENT_SEQ: Final = """
 SELECT seq FROM event WHERE id = ?1 UNION ALL SELECT event_seq FROM delivery WHERE id = ?1 LIMIT 1
-"""
-ATTEMPTS: Final = """
-SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
-    a.sent_bytes, a.sent_sha256, a.next_s, a.memory, a.looked_up
-FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq WHERE d.event_seq = ? ORDER BY d.seq, a.number
 """
 
 # --- lanes: only the first of those pending may be due ---

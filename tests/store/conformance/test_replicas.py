@@ -177,8 +177,8 @@ def test_holds_are_there_after_the_store_was_closed_and_opened(kind, clock):
 def test_a_replica_decides_for_destinations_for_a_time_and_with_a_share_of_their_slots(run):
     async def scenario(store):
         assigned = await store.assigned("a", terms("slack", "crm"))
-        assert set(assigned) <= {"slack", "crm"}
-        for each in assigned.values():
+        assert set(assigned.destinations) <= {"slack", "crm"}
+        for each in assigned.destinations.values():
             assert each.until_s > 0
             assert 0 < each.share <= 1
         assert await store.assigned("a", terms("slack", "crm")) == assigned
@@ -303,7 +303,7 @@ def test_a_hint_reaches_every_replica(run_two):
 
 def held(assigned):
     """What a replica alone claims from; others may share its slots."""
-    return {name: each for name, each in assigned.items() if each.is_holder}
+    return {name: each for name, each in assigned.destinations.items() if each.is_holder}
 
 
 def test_destinations_that_look_ups_join_are_decided_for_by_one_replica_and_pass_on_together(run_two, clock):

@@ -10,7 +10,7 @@ import pytest
 from gateway.model import DeliveryState
 from gateway.store import migrate, open_reads
 from gateway.store.copying import EVENTS as EVENTS_AT_A_TIME
-from gateway.store.postgres import schema, tables
+from gateway.store.postgres import schema, tables, words
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING
 from gateway.store.postgres.copying import PostgresSide
@@ -77,6 +77,9 @@ QUESTIONS = {
     "one event": lambda reads: reads.event("evt_31234"),
     "one by its delivery": lambda reads: reads.event("dlv_file31234"),
     "some by their ids": lambda reads: reads.deliveries(DeliveryQuery(ids=("evt_31234", "dlv_file5"))),
+    "last attempts": lambda reads: reads.last_attempts([f"dlv_file{i}" for i in range(1, 25)]),
+    "last errors": lambda reads: reads.last_errors(["slack", "file", "rare"]),
+    "bodies": lambda reads: reads.load([f"evt_{i}" for i in range(1, 25)]),
     "how many are dead": lambda reads: reads.count(DeliveryQuery(state=DEAD)),
     "numbers": lambda reads: reads.stats(),
     "refused": lambda reads: reads.rejected(),
@@ -120,6 +123,31 @@ def looked_at(node):
         return 0
     rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     return rows * node["Actual Loops"]
+
+
+@pytest.mark.parametrize("statement", [words.NEXT, words.LATE], ids=["next", "late"])
+def test_a_slice_of_the_index_of_words_looks_at_no_more_than_it_adds_however_much_is_left(database, statement):
+    async def scenario():
+        connection = await asyncpg.connect(database, server_settings=PLANNING)
+        try:
+            middle, last = await connection.fetchrow(
+                f"SELECT (array_agg(seq ORDER BY seq))[{EVENTS // 2}], max(seq) FROM event"
+            )
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute("DELETE FROM word WHERE seq > $1", middle)
+            values = [middle, 250, words.SLICE_BYTES, *([last] if statement is words.LATE else [])]
+            types = ", ".join(["bigint"] * len(values))
+            await connection.execute(f"PREPARE slice ({types}) AS {statement}")
+            given = ", ".join(map(str, values))
+            [[plan]] = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE slice ({given})")
+            await transaction.rollback()
+            seen = [node for node in nodes(json.loads(plan)[0]["Plan"]) if "event" in node.get("Relation Name", "")]
+            assert sum(map(looked_at, seen)) <= 250 + DAYS
+        finally:
+            await connection.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_part_of_a_copy_looks_at_few_rows(database, monkeypatch):

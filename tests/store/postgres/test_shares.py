@@ -32,7 +32,7 @@ def run_three(clock):
 
 async def shares(*stores, **more):
     """What each may do with one destination, asked in turn."""
-    return [(await store.assigned("main", terms("slack", **more))).get("slack") for store in stores]
+    return [(await store.assigned("main", terms("slack", **more))).destinations.get("slack") for store in stores]
 
 
 def test_a_share_passes_on_when_its_attempts_are_over(run_three, clock):
@@ -77,13 +77,48 @@ def test_what_a_lost_replica_had_is_granted_again_one_timeout_after_it_has_lapse
     run_three(scenario)
 
 
+@pytest.mark.parametrize("is_paced", [False, True])
+def test_a_replica_is_told_the_moment_from_which_it_has_what_a_dead_one_held(run_three, clock, is_paced):
+    async def scenario(*stores):
+        async def ask(store):
+            answer = await store.assigned("main", terms("slack", is_paced=is_paced))
+            found = answer.destinations.get("slack")
+            return answer.more_in_s, found and found.is_holder, found and found.share
+
+        for _ in range(6):
+            clock.move(TIMEOUT_S / 2)
+            found = [await ask(store) for store in stores]
+        assert [more_in_s for more_in_s, *_ in found] == [LAPSED_S / 2, LAPSED_S / 2, LAPSED_S], (
+            "all of them go on asking"
+        )
+        [holder] = [store for store, (_, holds, _) in zip(stores, found, strict=True) if holds]
+        others = [store for store in stores if store is not holder]
+        kill(holder)
+        clock.move(3.0)
+        assert [await ask(store) for store in others] == [
+            (LAPSED_S - 3.0, *found[stores.index(store)][1:]) for store in others
+        ]
+        clock.move(LAPSED_S - 3.0)
+        answers = [await ask(store) for store in others]
+        [(more_in_s, _, share)] = [each for each in answers if each[1]]
+        assert more_in_s <= TIMEOUT_S
+        if is_paced:
+            assert share == 0.0, "requests of the dead one may be on their way"
+            clock.move(TIMEOUT_S)
+            assert sorted([(await ask(store))[2] or 0.0 for store in others]) == [0.0, 1.0]
+        else:
+            assert share == pytest.approx(1 / 3)
+
+    run_three(scenario)
+
+
 @pytest.mark.parametrize("given", [{"is_paced": True}, {"slots": 2}], ids=str)
 def test_a_destination_with_a_rate_or_an_order_or_few_slots_is_the_holders_alone(run_three, clock, given):
     async def scenario(*stores):
         wanted = {"slack": Terms(**{"slots": 10, "timeout_s": TIMEOUT_S, **given})}
         for _ in range(6):
             clock.move(TIMEOUT_S / 2)
-            seen = [(await store.assigned("main", wanted)).get("slack") for store in stores]
+            seen = [(await store.assigned("main", wanted)).destinations.get("slack") for store in stores]
         [only] = [each for each in seen if each]
         assert (only.is_holder, only.share) == (True, 1.0)
 

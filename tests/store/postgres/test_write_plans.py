@@ -61,7 +61,6 @@ ASKED = {
     "GIVE_BACK": (_seq, 1),
     "NOTE": (_seq, [1, 1], _bytes, _bytes),
     "CRASHED": ("dlv_1",),
-    "LOAD": (_text,),
     "DUE": (0.0,),
     "OPEN": (_bytes,),
     "WAITING": (_seq,),

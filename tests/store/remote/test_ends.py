@@ -70,12 +70,12 @@ def test_another_worker_hears_of_what_a_dead_one_had_leased(run):
 def test_what_a_dead_worker_held_is_held_by_another_at_once(run):
     async def scenario(one, other):
         mine = await one.assigned(one.cluster.me, terms("slack", is_paced=True))
-        assert mine["slack"].is_holder
-        assert not await other.assigned(other.cluster.me, terms("slack", is_paced=True))
+        assert mine.destinations["slack"].is_holder
+        assert not (await other.assigned(other.cluster.me, terms("slack", is_paced=True))).destinations
         await die(one)
         theirs = await other.assigned(other.cluster.me, terms("slack", is_paced=True))
-        assert theirs["slack"].is_holder
-        assert theirs["slack"].epoch != mine["slack"].epoch
+        assert theirs.destinations["slack"].is_holder
+        assert theirs.destinations["slack"].epoch != mine.destinations["slack"].epoch
 
     run(scenario)
 
@@ -83,10 +83,10 @@ def test_what_a_dead_worker_held_is_held_by_another_at_once(run):
 def test_the_shares_of_workers_that_are_yet_to_come_are_left_for_them(run, kind):
     async def scenario(one, other):
         kind.owner.expect(2)
-        assert (await one.assigned(one.cluster.me, terms("slack")))["slack"].share == 0.5
-        assert (await other.assigned(other.cluster.me, terms("slack")))["slack"].share == 0.5
+        assert (await one.assigned(one.cluster.me, terms("slack"))).destinations["slack"].share == 0.5
+        assert (await other.assigned(other.cluster.me, terms("slack"))).destinations["slack"].share == 0.5
         await die(one)
-        assert (await other.assigned(other.cluster.me, terms("slack")))["slack"].share == 0.5
+        assert (await other.assigned(other.cluster.me, terms("slack"))).destinations["slack"].share == 0.5
 
     run(scenario)
 
