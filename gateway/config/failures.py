@@ -39,7 +39,7 @@ def _failure(build: Callable[[Facts], object], facts: Facts, place: Place) -> tu
     try:
         build(facts)
     except RenderError as error:
-        return error.place, str(error).removeprefix(f"{error.place}: ")
+        return error.place, error.message
     except BuildError as error:
         return place, str(error)
     return None
