@@ -20,9 +20,8 @@ from gateway.model import Event
 from gateway.presets import CONTENT_TYPES, Preset
 from gateway.routing.cases import Test, body_of, headers_of
 from gateway.routing.sources import Received, Source
+from gateway.wording import few
 
-#: Number of samples that a warning names; the rest are counted.
-_NAMED: Final = 3
 #: The most files of one folder that are read.
 _MOST: Final = 1000
 #: The end of a file with a whole request.
@@ -66,8 +65,7 @@ def _advise_types(reading: Reading, keys: SourceKeys, source: Source) -> None:
         for header, _ in filter(None, [source.untyped(source.samples[name], source.sample_headers[name])])
     }
     if lacking and keys.samples is not None:
-        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-        listed = f"{'sample' if len(lacking) == 1 else 'samples'} {', '.join([*lacking][:_NAMED])}{more}"
+        listed = f"{'sample' if len(lacking) == 1 else 'samples'} {few(lacking)}"
         message = f'no type is known of the {listed} of "{source.name}"'
         hint = f"it is in the header {next(iter(lacking.values()))}: save the event with its headers, as NAME{REQUEST}"
         reading.warning(keys.samples.node, message, hint)
