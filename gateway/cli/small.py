@@ -92,7 +92,7 @@ def variables(preset: Preset, kind: Kind) -> str:
     about = {each: f"{kind.title}: {_said(kind.needs)}" for each in re.findall(r"\$\{(\w+)\}", text)}
     about |= {each: f"{preset.title}: {preset.secret or 'the secret'}" for each in about if each.endswith("_SECRET")}
     about |= {
-        each: f"{preset.title}: the verify token that you type in there, for its handshake"
+        each: f"{preset.title}: the verify token that you enter there, for its handshake"
         for each in about
         if each.endswith("_VERIFY_TOKEN")
     }
