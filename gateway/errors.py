@@ -244,7 +244,7 @@ class RenderError(BuildError):
     reason = "render"
 
     def __init__(self, place: Place, message: str) -> None:
-        self.place = place
+        self.place, self.message = place, message
         super().__init__(f"{place}: {message}")
 
 

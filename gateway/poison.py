@@ -11,6 +11,7 @@ import fcntl
 import itertools
 import mmap
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,34 +26,35 @@ from gateway.store.rules import link_message
 #: A delivery that the process died over this often is dead.
 MAX_CRASHES: Final = 3
 _SIZE: Final = 128
+#: The files of replicas in one folder.
+_SHARED: Final = re.compile(r"gateway-[1-9][0-9]*\.now")
 
 
 class CrashSlot:
     """Holds the id of the delivery being worked on. A context manager that is used again and again."""
 
-    __slots__ = ("_id", "_page", "_passing")
+    __slots__ = ("_id", "_page", "_removed_at_end")
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, *, is_shared: bool = False) -> None:
         """``path``: the file, created if absent; None: memory that ends with the process.
 
+        ``is_shared``: the folder is that of several processes, so the file is removed at the end unless it names a delivery.
         Raises BlockingIOError if another process has this file, and StoreError.
         """
         self._page = mmap.mmap(-1, _SIZE) if path is None else _page_of(path)
         self._id = b""
-        #: A file that is removed with the slot unless an id is left in it; empty: none is.
-        self._passing = ""
+        self._removed_at_end = Path(path) if path is not None and is_shared else None
 
     @classmethod
     def among(cls, folder: Path) -> Self:
-        """The first of the files in a folder that no other process has: of replicas, each has its own. Raises StoreError."""
-        for number in itertools.count(1):
-            path = str(folder / f"gateway-{number}.now")
-            try:
-                slot = cls(path)
-            except BlockingIOError:
-                continue
-            slot._passing = path
-            return slot
+        """One of the files in a folder that no other process has: of replicas, each has its own. Raises StoreError.
+
+        A file that a dead process has left comes first: it may name a delivery.
+        """
+        left = sorted(each for each in folder.glob("*.now") if _SHARED.fullmatch(each.name))
+        for path in itertools.chain(left, (folder / f"gateway-{number}.now" for number in itertools.count(1))):
+            with suppress(BlockingIOError):
+                return cls(str(path), is_shared=True)
         raise AssertionError
 
     def found(self) -> str:
@@ -63,10 +65,10 @@ class CrashSlot:
         self._page[0] = 0
 
     def close(self) -> None:
-        if self._passing and not self._page[0]:
+        if self._removed_at_end is not None and not self._page[0]:
             # Before the lock ends: a file that another process has taken by then would be removed under it.
             with suppress(OSError):
-                Path(self._passing).unlink()
+                self._removed_at_end.unlink()
         self._page.close()
 
     def working_on(self, delivery_id: str) -> Self:

@@ -494,7 +494,7 @@ routes:
             await world.receive(samples[type_])
         await world.later(900)
         found = (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows
-    assert {each.reason.partition(" (event type ")[2] for each in found} == {"contact.created or contact.deleted)"}
+    assert {each.reason.partition(" (")[2] for each in found} == {"event types contact.created, contact.deleted)"}
 
 
 #: Bodies with their content types, and what a source says of them.

@@ -179,6 +179,17 @@ def test_a_slot_in_a_folder_is_removed_at_the_end_unless_it_names_a_delivery(tmp
     assert not [*tmp_path.iterdir()]
 
 
+def test_what_a_dead_replica_has_left_is_found_before_a_new_slot_is_made_and_no_other_file_is_touched(tmp_path):
+    for name in ("gateway-7.now", "gateway-1.db.now", "gateway-x.now"):
+        (tmp_path / name).write_bytes(b"dlv_1".ljust(128, b"\0"))
+    left, new = CrashSlot.among(tmp_path), CrashSlot.among(tmp_path)
+    assert (left.found(), new.found()) == ("dlv_1", "")
+    left.clear()
+    for slot in (left, new):
+        slot.close()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["gateway-1.db.now", "gateway-x.now"]
+
+
 def test_a_slot_that_its_owner_removes_while_another_process_opens_it_is_not_taken(tmp_path, monkeypatch):
     one = CrashSlot.among(tmp_path)
     lock = fcntl.flock

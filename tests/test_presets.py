@@ -1,6 +1,7 @@
 """Presets are data, and the data is right."""
 
 import re
+from collections import Counter
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from gateway.config.jsonschema import json_schema
 from gateway.errors import Unparsable
 from gateway.rehearsal.rehearse import request_of
 from gateway.signatures import Refused, Request, Verified, Wanted
+from gateway.wording import folded
 
 NOW = 1_800_000_000.0
 FOLDER = Path(presets.__file__).parent
@@ -166,6 +168,24 @@ def test_the_title_of_a_sender_names_each_of_its_products_in_their_order(name):
     places = [title.find(product) for product in presets.load(name).products]
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_a_product_is_that_of_one_sender_and_no_sender_has_its_name():
+    found = Counter(folded(product) for name in presets.NAMES for product in presets.load(name).products)
+    assert [each for each, times in found.items() if times > 1 or each in map(folded, presets.NAMES)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("whatsapp", ("meta", "messages.text")),
+        ("Whats App", ("meta", "messages.text")),
+        ("meta", ("", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_product_is_found_however_it_is_spelt(name, found):
+    assert presets.by_product(name) == found
 
 
 @pytest.mark.parametrize("key", ["type", "id", "split", "headers"])

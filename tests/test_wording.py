@@ -11,8 +11,10 @@ from gateway.wording import (
     SIZE,
     count,
     duration,
+    few,
     is_duration,
     iso_time,
+    joined,
     printable,
     seconds,
     size,
@@ -94,3 +96,8 @@ def test_counts_suggestions_and_times():
 
 def test_the_doctests_hold():
     assert doctest.testmod(wording).failed == 0
+
+
+def test_names_are_listed_as_people_write_them():
+    assert [few(names) for names in ("", "a", "abc", "abcde")] == ["", "a", "a, b, c", "a, b, c and 2 more"]
+    assert [joined(names) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

@@ -67,15 +67,13 @@ def _others(config: Config, first: Source, ingest_address: str) -> Sequence[str]
 
 
 def _tokens(config: Config) -> Iterator[str]:
-    """The verify tokens that people type in at senders which show one in a handshake; only the demo token itself is shown."""
+    """Which verify token to enter at each sender that shows one in a handshake; only the value of the demo token is shown."""
     for each in config.sources.values():
         tokens = each.handshake_tokens or each.secrets
         if each.token_from and tokens:
             is_demo = tokens[0].reveal() == DEMO_SECRET
-            shown = (
-                f"{DEMO_SECRET}, until you set your own: {each.token_from}" if is_demo else f"that of {each.token_from}"
-            )
-            yield f"            the verify token to type in at {_sender(each)} is {shown}"
+            shown = f"{DEMO_SECRET} until you set your own:" if is_demo else "the one from"
+            yield f"            the verify token to enter at {_sender(each)} is {shown} {each.token_from}"
 
 
 def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str]:

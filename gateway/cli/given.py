@@ -65,7 +65,7 @@ def changed(changes: Sequence[str], headers: Sequence[str]) -> tuple[tuple[str, 
 
 def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str:
     """What to add to an event whose type is in a header that it does not have; empty if nothing is missing."""
-    lacking = source.untyped(body, headers)
+    lacking = source.missing_header(body, headers)
     if lacking is None:
         return ""
     header, value = lacking

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from gateway.cli import surroundings, terminal
 from gateway.cli.client import FAILURES, Client, NobodyListens
 from gateway.cli.given import Given, given, missing_type
 from gateway.cli.samples import fresh, posted, sender_of, signed
 from gateway.errors import GatewayError
-from gateway.routing import Source
+from gateway.routing import Source, questions
 from gateway.signatures import CannotSign, Request
-from gateway.wording import printable
+from gateway.wording import few, printable
 
 
 class SendRefused(GatewayError):
@@ -46,8 +48,8 @@ def send(
         for number in range(count):
             if rate:
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            request = _signed(sender, asked, same=same)
-            types = _types(sender, request)
+            request = _with_query(client, _signed(sender, asked, same=same))
+            types = _types(sender, request) if client.path in ("", sender.path) else ()
             status, answer = _post(client, url, sender, request)
             is_accepted = 200 <= status < 300
             refused += not is_accepted
@@ -81,12 +83,17 @@ def _client(url: str, source: Source) -> Client:
         raise SendRefused(f"--to {url}: write an address, for example {example}") from None
 
 
+def _with_query(client: Client, request: Request) -> Request:
+    """With the query of ``--to`` as well, which may name the type, too."""
+    return replace(request, query=b"&".join(filter(None, (client.query.encode(), request.query))))
+
+
 def _post(client: Client, url: str, source: Source, request: Request) -> tuple[int, str]:
     """Status and answer. Raises NobodyListens."""
     headers = {name.decode(): value.decode() for name, value in request.headers}
     secret = f"/{quote(request.path_secret)}" if request.path_secret else ""
-    query = "&".join(filter(None, (client.query, request.query.decode())))
-    target = f"{client.path or source.path}{secret}" + (f"?{query}" if query else "")
+    query = f"?{request.query.decode()}" if request.query else ""
+    target = f"{client.path or source.path}{secret}{query}"
     try:
         status, answer = client.answer(request.method, target, body=request.body, headers=headers)
     except FAILURES as error:
@@ -96,21 +103,25 @@ def _post(client: Client, url: str, source: Source, request: Request) -> tuple[i
     return status, answer.decode("utf-8", "replace")
 
 
-def _types(source: Source, request: Request) -> str:
-    """The types of the events in a request, as this file names them; empty if it cannot be parsed."""
+def _types(source: Source, request: Request) -> Sequence[str]:
+    """The types under which the events of a request are stored, as this file names them; empty if nothing is."""
     try:
+        if questions.asked(source, request, time.time()):
+            return ()
         found = source.received(
             list(request.headers), request.body, now=0.0, query=request.query, method=request.method
         )
     except GatewayError:
-        return ""
-    return " and ".join(dict.fromkeys(each.event.type for each in found))
+        return ()
+    if questions.asked_by_event(source, request, found[0].payload):
+        return ()
+    return list(dict.fromkeys(each.event.type for each in found))
 
 
-def _sentence(status: int, answer: str, event: str, types: str) -> str:
+def _sentence(status: int, answer: str, event: str, types: Sequence[str]) -> str:
     if 200 <= status < 300:
         fields = _fields(answer)
-        of_type = f", of the type {types}" if types else ""
+        of_type = f", {'type' if len(types) == 1 else 'types'} {few(types)}" if types else ""
         if fields.get("duplicate"):
             return f"{event} a duplicate of {fields.get('id')}"
         if "duplicate" in fields:

@@ -21,7 +21,7 @@ _TELLING: Final = (
     "reference", "amount", "total_price", "total", "currency", "body", "html_url", "url", "id",
 )  # fmt: skip
 #: Endings of the types that most readers want to hear of.
-_WANTED: Final = ("contact.created", "push", ".opened", ".created", "/create", ".paid", ".succeeded", ".failed")
+_WANTED: Final = ("push", ".opened", ".created", "/create", ".paid", ".succeeded", ".failed")
 #: Fields that a message shows.
 _SHOWN: Final = 3
 #: How many levels below ``attrs`` a field is looked for, and then if there is none worth showing.
@@ -92,7 +92,7 @@ def variables(preset: Preset, kind: Kind) -> str:
     about = {each: f"{kind.title}: {_said(kind.needs)}" for each in re.findall(r"\$\{(\w+)\}", text)}
     about |= {each: f"{preset.title}: {preset.secret or 'the secret'}" for each in about if each.endswith("_SECRET")}
     about |= {
-        each: f"{preset.title}: the verify token that you type in there, for its handshake"
+        each: f"{preset.title}: the verify token that you enter there, for its handshake"
         for each in about
         if each.endswith("_VERIFY_TOKEN")
     }
@@ -134,10 +134,11 @@ def _others(preset: Preset, sample: str) -> str:
 
 def _event(preset: Preset, first: str) -> tuple[str, str, Sequence[str]]:
     """A sample, its type and the paths of fields worth showing; empty if nothing is known."""
-    wanted = (first, *_WANTED) if first else _WANTED
     names = sorted(
-        preset.samples, key=lambda each: next((at for at, end in enumerate(wanted) if each.endswith(end)), 99)
+        preset.samples, key=lambda each: next((at for at, end in enumerate(_WANTED) if each.endswith(end)), 99)
     )
+    # The sort is stable: the one that was asked for comes first, the others in their order.
+    names.sort(key=lambda each: each != first)
     for name in names:
         headers = preset.sample_headers[name]
         try:

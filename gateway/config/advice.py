@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.config import slips
 from gateway.config.entries import EntryCompiler
-from gateway.config.failures import LACKING, failures
+from gateway.config.failures import Failures
 from gateway.config.headers import fields_read, half_opened, headers_read
 from gateway.config.lookups import certain
-from gateway.config.mismatches import Values, better, mismatched, nearest, typo
+from gateway.config.mismatches import Values, mismatched, nearest, typo
 from gateway.config.reach import asks_existence, could_take, end_of_all, needs_value
-from gateway.config.samples import LEAST, Known, Sample
+from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
@@ -30,12 +30,10 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
 from gateway.routing.gathering import Digest
 from gateway.routing.replies import Reply
-from gateway.wording import suggest
+from gateway.wording import few, suggest
 
 #: Roots of what samples do not show.
 _UNSAMPLED: Final = ("headers", "query", "vars", *tracks.ROOTS)
-#: Number of samples that a warning names; the rest are counted.
-_NAMED: Final = 3
 #: The fields of `delivery` for trying entries of `failed`.
 _GIVEN_UP: Final[Facts] = {
     "id": "dlv_sample",
@@ -87,6 +85,8 @@ class Adviser:
         }
         #: Fields that are not kept, by their place: a template can be the content of several entries.
         self._told: set[tuple[str, str, Place]] = set()
+        #: Fields without which a template fails, by their file and line.
+        self._lacking: set[tuple[str, int, str]] = set()
 
     def advise(self, entries: Sequence[Compiled]) -> None:
         """Add every warning about these entries, which are enabled and have no error."""
@@ -197,7 +197,7 @@ class Adviser:
             wide = widened(pattern.text)
             more = [each for each in known if fits(wide, each) and not fits(pattern.text, each)]
             if more and wide != pattern.text:
-                message = f'"{pattern.shown}" does not match {_listed(more)}: * is one segment of a type'
+                message = f'"{pattern.shown}" does not match {few(more)}: * is one segment of a type'
                 self._reading.warning(pattern.node, message, f'write "{wide}" for any number of segments')
 
     def _fitting(self, keys: EntryKeys, rule: Rule, samples: Sequence[Sample]) -> Sequence[Sample]:
@@ -276,12 +276,12 @@ class Adviser:
             return
         lacking = list(dict.fromkeys(event_type for event_type, value in values if value is MISSING))
         if all(value is MISSING for _, value in values):
-            message = f"no sample of {_listed(lacking)} has {field.path.text}, so the route never matches"
+            message = f"no sample of {few(lacking)} has {field.path.text}, so the route never matches"
             self._reading.warning(field.path, message, nearest(field.path.text, [each.facts for each in samples]))
         elif lacking and keys.match is not None and not any(changes_in(field.conditions)) and EACH not in path:
             are = "is" if len(lacking) == 1 else "are"
             message = (
-                f"{_listed(lacking)} {are} partial: {field.path.text} may be missing, and then the route does not match"
+                f"{few(lacking)} {are} partial: {field.path.text} may be missing, and then the route does not match"
             )
             self._reading.warning(
                 field.path,
@@ -296,29 +296,22 @@ class Adviser:
             inside = written.strip("{} ")
             message = f"{{ {inside} }}}} has one {{ too few" if written.endswith("}}") else f"{written} is only a text"
             self._reading.warning(place, message, f"write {{{{ {inside} }}}}")
-        said = {(each.place.file, each.place.line, each.message) for each in self._reading.report.problems}
         facts = [each.facts for each in samples]
         for path, place in fields_read(*read):
-            is_said = any(f" {path}" in message for *at, message in said if at == [place.file, place.line])
-            if not is_said and (right := typo(path, facts)):
+            if (place.file, place.line, path) not in self._lacking and (right := typo(path, facts)):
                 self._reading.warning(place, f"no sample has {path}", f'did you mean "{right}"?')
 
     # --- what is sent ---
 
     def _rendered(self, entries: Sequence[Entry], samples: Sequence[Sample]) -> None:
-        failed: dict[tuple[Place, str], list[str]] = {}
-        known = [sample.facts for sample in samples]
+        failures = Failures(samples)
         taken = [sample for sample in samples if could_take(entries[0].rule, sample.facts)]
         for entry in entries:
             for name, message in certain(entry):
                 destination = self._destinations[name]
                 for sample in taken:
-                    build = partial(_build, entry, destination, message, sample)
-                    for failure in failures(build, sample.facts, entry.place, known):
-                        types = failed.setdefault(failure, [])
-                        # The whole sample comes first: a failure with it is reported once.
-                        types += [sample.called] if sample.event.type not in types else []
-        self._report_failed(failed, samples)
+                    failures.add(partial(_build, entry, destination, message, sample), sample, entry.place)
+        self._report(failures)
 
     def _replied(self) -> None:
         for name, reply in self._replies.items():
@@ -327,28 +320,14 @@ class Adviser:
                 # The preset's own.
                 continue
             samples = self._known.samples([name])
-            failed: dict[tuple[Place, str], list[str]] = {}
+            failures = Failures(samples)
             for sample in samples:
-                for failure in failures(reply.answer, sample.facts, keys.place, [each.facts for each in samples]):
-                    failed.setdefault(failure, []).append(sample.called)
-            self._report_failed(failed, samples)
+                failures.add(reply.answer, sample, keys.place)
+            self._report(failures)
 
-    def _report_failed(self, failed: Mapping[tuple[Place, str], Sequence[str]], samples: Sequence[Sample]) -> None:
-        lacked: dict[tuple[Place, str, str], list[str]] = {}
-        for (place, said), types in failed.items():
-            lacking = LACKING.match(said)
-            right = better(lacking[1], [each.facts for each in samples]) if lacking else ""
-            words = f"the event has no field {lacking[1]}: {right}" if lacking and right else said
-            each = list(dict.fromkeys(types))
-            if lacking and not right:
-                of_types = {called.partition(" (")[0]: called.removesuffix(LEAST) for called in reversed(each)}
-                several = _enumerated([*reversed(of_types.values())])
-                lacked.setdefault((place, several, said[lacking.end() :]), []).append(lacking[1])
-                continue
-            noun = "sample" if len(each) == 1 else "samples"
-            self._reading.warning(place, f"with the {noun} {_listed(each)}: {words}")
-        for (place, several, remedy), fields in lacked.items():
-            self._reading.warning(place, f"{several} may lack {_enumerated(fields)}", remedy)
+    def _report(self, failures: Failures) -> None:
+        failures.report(self._reading)
+        self._lacking |= failures.lacking
 
 
 def _build(entry: Entry, destination: Destination, message: Message, sample: Sample, facts: Facts) -> None:
@@ -372,15 +351,3 @@ def _values(sample: Sample, path: Path) -> Sequence[object]:
 
 def _line(place: Place, seen_from: Place) -> str:
     return f"line {place.line}" if place.file == seen_from.file else f"{place.file}:{place.line}"
-
-
-def _enumerated(types: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``, ``a, b, c and 2 more``."""
-    if len(types) > _NAMED or len(types) == 1:
-        return _listed(types)
-    return f"{', '.join(types[:-1])} and {types[-1]}"
-
-
-def _listed(types: Sequence[str]) -> str:
-    more = f" and {len(types) - _NAMED} more" if len(types) > _NAMED else ""
-    return ", ".join(types[:_NAMED]) + more

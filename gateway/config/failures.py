@@ -1,45 +1,91 @@
-"""How the content of an entry fails with a sample: with every field that the sample lacks, not only with the first."""
+"""How content fails with samples: with every field that a sample lacks, not only with the first."""
 
 import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from gateway.config.mismatches import meant
+from gateway.config.mismatches import better, meant
+from gateway.config.samples import LEAST, Sample
+from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
 from gateway.event.paths import MISSING, Facts, Path, PathRefused, assign, elements, parse_path
+from gateway.wording import few, joined
 
+#: Types that a warning names; the rest are counted.
+_NAMED: Final = 3
 #: A template's words about a field that an event lacks.
-LACKING: Final = re.compile(r"the event has no field ([A-Za-z_](?:[\w.]|\[(?:\d+|'[^']*'|\"[^\"]*\")\])*): ")
+_LACKING: Final = re.compile(r"the event has no field ([A-Za-z_](?:[\w.]|\[(?:\d+|'[^']*'|\"[^\"]*\")\])*): ")
 #: The most missing fields that are reported of one content and sample.
 _MOST: Final = 50
 #: The value of a missing field, where nothing says what it would be.
 _VALUE: Final = "sample"
 
 
-def failures(
-    build: Callable[[Facts], object], facts: Facts, place: Place, samples: Sequence[Facts]
-) -> Iterator[tuple[Place, str]]:
-    """Where it fails and why; ``place``: of a failure that says none. After a missing field it is tried as if it were there."""
-    lacked = set[str]()
-    for _ in range(_MOST):
-        failure = _failure(build, facts, place)
-        lacking = LACKING.match(failure[1]) if failure else None
-        # After that, a value that was made up may be the cause of any other failure.
-        if failure is None or (lacked and lacking is None) or (lacking and lacking[1] in lacked):
-            return
-        yield failure
-        if lacking is None or (more := _with(facts, lacking[1], samples)) is None:
-            return
-        lacked.add(lacking[1])
-        facts = more
+class Failures:
+    """What fails with samples. What fails in the same way with several of them is reported once."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._facts = [each.facts for each in samples]
+        #: Place and reason of each failure, with the names of the samples that fail.
+        self._failed: dict[tuple[Place, str], list[str]] = {}
+
+    @property
+    def lacking(self) -> set[tuple[str, int, str]]:
+        """File, line and path of each field that a sample lacks."""
+        found = ((place, _LACKING.match(reason)) for place, reason in self._failed)
+        return {(place.file, place.line, lacking[1]) for place, lacking in found if lacking}
+
+    def add(self, build: Callable[[Facts], object], sample: Sample, place: Place) -> None:
+        """Try to build with a sample; ``place``: of a failure that says none."""
+        for failure in self._failures(build, sample.facts, place):
+            names = self._failed.setdefault(failure, [])
+            # The whole sample comes first: a failure with it is reported once.
+            if not {sample.called, sample.event.type} & {*names}:
+                names.append(sample.called)
+
+    def _failures(self, build: Callable[[Facts], object], facts: Facts, place: Place) -> Iterator[tuple[Place, str]]:
+        """Where it fails and why. After a missing field it is tried again as if the field were there."""
+        lacked = set[str]()
+        for _ in range(_MOST):
+            failure = _failure(build, facts, place)
+            lacking = _LACKING.match(failure[1]) if failure else None
+            # After that, a value that was made up may be the cause of any other failure.
+            if failure is None or (lacked and lacking is None) or (lacking and lacking[1] in lacked):
+                return
+            yield failure
+            if lacking is None or (more := _with(facts, lacking[1], self._facts)) is None:
+                return
+            lacked.add(lacking[1])
+            facts = more
+
+    def report(self, reading: Reading) -> None:
+        """Warn of each misspelt field and of any other failure, and of all fields together that the same samples lack."""
+        lacked: dict[tuple[Place, str, str], list[str]] = {}
+        for (place, reason), names in self._failed.items():
+            lacking = _LACKING.match(reason)
+            right = better(lacking[1], self._facts) if lacking else ""
+            if lacking is None or right:
+                words = f"the event has no field {lacking[1]}: {right}" if lacking else reason
+                reading.warning(place, f"with the {'sample' if len(names) == 1 else 'samples'} {few(names)}: {words}")
+            else:
+                lacked.setdefault((place, _types(names), reason[lacking.end() :]), []).append(lacking[1])
+        for (place, types, remedy), fields in lacked.items():
+            reading.warning(place, f"{types} may lack {joined(fields)}", remedy)
+
+
+def _types(names: Sequence[str]) -> str:
+    """The types of samples: each once, by the fullest of its samples."""
+    named = {name.partition(" (")[0]: name.removesuffix(LEAST) for name in reversed(names)}
+    types = [*reversed(named.values())]
+    return joined(types) if len(types) <= _NAMED else few(types, _NAMED)
 
 
 def _failure(build: Callable[[Facts], object], facts: Facts, place: Place) -> tuple[Place, str] | None:
     try:
         build(facts)
     except RenderError as error:
-        return error.place, str(error).removeprefix(f"{error.place}: ")
+        return error.place, error.message
     except BuildError as error:
         return place, str(error)
     return None

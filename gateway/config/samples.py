@@ -20,9 +20,8 @@ from gateway.model import Event
 from gateway.presets import CONTENT_TYPES, Preset
 from gateway.routing.cases import Test, body_of, headers_of
 from gateway.routing.sources import Received, Source
+from gateway.wording import few
 
-#: Number of samples that a warning names; the rest are counted.
-_NAMED: Final = 3
 #: The most files of one folder that are read.
 _MOST: Final = 1000
 #: The end of a file with a whole request.
@@ -59,17 +58,17 @@ def with_samples(reading: Reading, name: str, keys: SourceKeys, source: Source, 
 
 
 def _advise_types(reading: Reading, keys: SourceKeys, source: Source) -> None:
-    """Warn of own samples that lack the header which says their type."""
+    """Warn of the source's own samples that lack the header which names their type."""
     lacking = {
         name: header
         for name in sorted(source.own_samples)
-        for header, _ in filter(None, [source.untyped(source.samples[name], source.sample_headers[name])])
+        for header, _ in filter(None, [source.missing_header(source.samples[name], source.sample_headers[name])])
     }
     if lacking and keys.samples is not None:
-        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-        listed = f"{'sample' if len(lacking) == 1 else 'samples'} {', '.join([*lacking][:_NAMED])}{more}"
-        message = f'no type is known of the {listed} of "{source.name}"'
-        hint = f"it is in the header {next(iter(lacking.values()))}: save the event with its headers, as NAME{REQUEST}"
+        nouns, verb, whose = ("sample", "has", "its") if len(lacking) == 1 else ("samples", "have", "their")
+        message = f'the {nouns} {few(lacking)} of "{source.name}" {verb} no type'
+        header = next(iter(lacking.values()))
+        hint = f"{whose} type is in the header {header}: save the event with its headers, as NAME{REQUEST}"
         reading.warning(keys.samples.node, message, hint)
 
 
@@ -179,14 +178,14 @@ def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -
 
 
 def untyped(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -> Iterator[tuple[Test, str, str]]:
-    """The tests whose event lacks the header that says its type, with that header and a value that it may have."""
+    """The tests whose event lacks the header that names its type, with that header and an example of its value."""
     for test in (one for each in tests for one in each.each if each.outcome != "rejected"):
         source = sources.get(test.source)
-        # Of the samples of its own a source says it itself.
+        # Of a sample, it is said of its source.
         if source is None or test.event is not None or not (test.file or test.payload):
             continue
         try:
-            lacking = source.untyped(body_of(test, source, folder), headers_of(test, source))
+            lacking = source.missing_header(body_of(test, source, folder), headers_of(test, source))
         except (GatewayError, OSError, ValueError):
             continue
         if lacking is not None:
@@ -217,7 +216,7 @@ class Known:
         self.documented = {name: tuple(documented(source)) for name, source in sources.items()}
         #: By source, the events of its tests.
         self.tested = tested(tests, sources, folder)
-        #: Tests of events without a type, each with the header that says it and a value of it.
+        #: Tests whose event has no type, each with the header that would name it and an example of its value.
         self.untyped = tuple(untyped(tests, sources, folder))
 
     def types(self, sources: Sequence[str]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from gateway.config.schema.reading import Reading
 def in_tests(reading: Reading, written: FileKeys, known: Known) -> None:
     """Warn of a ``set`` of a test that adds a field which is like one of the samples, and of an event that has no type."""
     for each, header, value in known.untyped:
-        message = f'the event of the test "{each.name}" has no type: it is in the header {header}'
+        message = f'the event of the test "{each.name}" has no type, which is in the header {header}'
         reading.warning(each.place, message, f"add headers: {{{header}: ...}}, for example {value}")
     for test in written.tests:
         source = test.source.text if test.source else next(iter(written.sources), "")

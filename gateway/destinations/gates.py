@@ -188,8 +188,10 @@ def _why_not_yet(gate: Gate, rules: Rules, next_start: float, now: float) -> str
         return f"it asked to wait (too many requests), next start in {_in(next_start - now)}"
     if gate.next_probe is not None:
         return f"{why_open(gate.failures, gate.denied)}, next probe in {_in(next_start - now)}"
-    limit = f"rate {rate(rules.interval_s)}, " if rules.interval_s else ""
-    limit = "a growing pace after too many requests, " if _pace_s(gate, now) > rules.interval_s else limit
+    if _pace_s(gate, now) > rules.interval_s:
+        limit = "a growing pace after too many requests, "
+    else:
+        limit = f"rate {rate(rules.interval_s)}, " if rules.interval_s else ""
     return f"{limit}next start in {_in(next_start - now)}"
 
 

@@ -67,12 +67,12 @@ def _of_token(title: str, source: Source) -> str:
     where = source.token_from or "in routes.yaml"
     if source.handshake_tokens:
         return (
-            f"The verify token typed in at {title} differs from the one under verify: {{handshake_token: ...}} of the "
+            f"The verify token entered at {title} differs from the one under verify: {{handshake_token: ...}} of the "
             f"source ({where}): make them the same."
         )
     return (
-        f"Without verify: {{handshake_token: ...}}, the verify token typed in at {title} has to be the source's secret "
-        f"({where}): set handshake_token to the token that is typed in there."
+        f"Without verify: {{handshake_token: ...}}, the verify token entered at {title} has to be the source's secret "
+        f"({where}): set handshake_token to the token that was entered there."
     )
 
 

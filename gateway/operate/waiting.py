@@ -1,4 +1,4 @@
-"""Why the deliveries of a destination that wait do, in a few words: the same in the console, the API and on the command line. Pure."""
+"""Why deliveries to a destination wait, in a few words: the same in the console, the API and on the command line. Pure."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ def why_waiting(name: str, config: "Config", standing: "Standing", numbers: "Des
     if standing.held:
         return standing.held
     if numbers.next_due_s > 0:
-        causes = " or ".join(dict.fromkeys([*_not_yet(name, config), "next attempt"]))
-        return f"none is due for {spaced(round(numbers.next_due_s) or 1)} ({causes})"
+        causes = " or ".join(dict.fromkeys([*_not_yet(name, config), "retry"]))
+        return f"the next one is due in {spaced(round(numbers.next_due_s) or 1)} ({causes})"
     return "; ".join(_due(known, standing))
 
 
@@ -33,19 +33,19 @@ def _due(known: "Destination", standing: "Standing") -> Iterator[str]:
     if rate := gates.rate(known.gate.interval_s):
         yield f"rate {rate}"
     if standing.in_flight >= known.concurrency:
-        yield f"concurrency {known.concurrency}: that many are in flight"
+        yield f"concurrency {known.concurrency}, all in flight"
     if known.order:
-        yield f"order_by {as_written(known.order)}: the earlier ones first"
+        yield f"order_by {as_written(known.order)}, behind an earlier one"
 
 
 def _not_yet(name: str, config: "Config") -> Iterator[str]:
     """The keys of its routes because of which a delivery may not be due yet."""
     for entry in config.entries.values():
         if name in entry.messages:
-            yield from _of_entry(entry, name)
+            yield from _keys_of(entry, name)
 
 
-def _of_entry(entry: "Entry", destination: str) -> Iterator[str]:
+def _keys_of(entry: "Entry", destination: str) -> Iterator[str]:
     if entry.gathers is not None:
         yield "digest" if isinstance(entry.gathers, Digest) else "debounce"
     if entry.timing is not None and entry.timing.delay_s:

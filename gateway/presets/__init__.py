@@ -16,8 +16,8 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``handshake``: a list of questions that the sender asks before it sends events: see ``signatures/handshakes.py``.
 - ``any_types``: true if its senders name their events as they like, so that the documented ones are mere examples.
 - ``samples``: ``{type: {headers: {name: value}}}``, the headers of a documented event besides its content type.
-- ``products``: ``{product: type}``, of a sender with several products the sample that who asks for one of them wants
-  first; its title names each.
+- ``products``: ``{product: sample}``, for a sender with several products: the sample that people want first of each. The
+  title names them.
 - ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
 - ``secret``: where operators find the secret. ``notes``: what else they should know.
 - ``dedupe``: how long an event that comes again is the same one, or ``none``, if 30 days would be wrong: a reminder may
@@ -118,7 +118,7 @@ class Preset(Struct, frozen=True, kw_only=True):
     summary: str
     #: What identifies the record that an event is about, tried in order; empty: that is not known.
     record: tuple[str, ...]
-    #: The sample that is wanted first of each of several products.
+    #: Of each of several products, the sample that is wanted first.
     products: Mapping[str, str]
 
 
@@ -143,27 +143,16 @@ def meant(name: str) -> str:
     """``did you mean "meta"?`` for a name that no preset has, by their names and titles; empty if none is like it."""
     if near := suggest(name, NAMES, closeness=0.8):
         return near
-    titled = _titled(name)
+    word = folded(name)
+    titled = [each for each in NAMES if len(word) > 2 and word in folded(load(each).title)]
     listed = " or ".join(f'"{each}"' for each in titled)
     return f"did you mean {listed}?" if 0 < len(titled) <= 4 else suggest(name, NAMES)
 
 
 def by_product(name: str) -> tuple[str, str]:
-    """The preset of the product that somebody asks for, and its sample that is wanted first; empty if no title names it."""
-    word = folded(name)
-    found = [
-        (each, type_)
-        for each in _titled(name)
-        for product, type_ in load(each).products.items()
-        if folded(product) == word
-    ]
-    return found[0] if len(found) == 1 else ("", "")
-
-
-def _titled(name: str) -> Sequence[str]:
-    """The presets with this word in their title."""
-    word = folded(name)
-    return [each for each in NAMES if len(word) > 2 and word in folded(load(each).title)]
+    """The preset that has this product, and the sample that is wanted first of it; both empty if none has it."""
+    found = ((each, product, sample) for each in NAMES for product, sample in load(each).products.items())
+    return next(((each, sample) for each, product, sample in found if folded(product) == folded(name)), ("", ""))
 
 
 def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple[bytes, str]]) -> Preset:

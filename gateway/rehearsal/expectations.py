@@ -121,13 +121,13 @@ def _wanted(test: Test) -> str:
 
 
 def _untyped(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
-    """What says the type of an event that has none."""
+    """The header to add to an event without a type."""
     event, source = rehearsal.event, config.source(rehearsal.event.source)
     if event.type != UNKNOWN_TYPE or source is None:
         return
-    if named := source.untyped(event.body, event.headers):
+    if named := source.missing_header(event.body, event.headers):
         header, value = named
-        yield f"its type is not known: it is in the header {header}; add headers: {{{header}: ...}}, for example {value}"
+        yield f"its event has no type, which is in the header {header}: add headers: {{{header}: ...}}, for example {value}"
 
 
 def _wrong_set(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str]:

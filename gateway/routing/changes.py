@@ -13,7 +13,7 @@ from msgspec.structs import astuple, replace
 from gateway.errors import Place
 from gateway.model import Secret
 from gateway.routing import Config, Destination, Source
-from gateway.wording import count
+from gateway.wording import count, few
 
 #: Number of names listed for each kind of change.
 _NAMED: Final = 8
@@ -101,8 +101,7 @@ def _changed_names(old: Mapping[str, object], new: Mapping[str, object]) -> Sequ
 
 
 def _counted(noun: str, verb: str, names: Collection[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{count(len(names), noun)} {verb} ({', '.join(list(names)[:_NAMED])}{more})"
+    return f"{count(len(names), noun)} {verb} ({few(names, _NAMED)})"
 
 
 def _essence(value: Any, depth: int = 0) -> object:

@@ -327,13 +327,12 @@ class Config:
 
 @contextmanager
 def _naming_types(*events: Event) -> Iterator[None]:
-    """Let a template that fails say on what: with the type of its event, or of those of a digest."""
+    """Add the type of its event to the reason of a template that fails, of a digest those of its events."""
     try:
         yield
     except RenderError as error:
-        types = " or ".join(sorted({event.type for event in events}))
-        message = str(error).removeprefix(f"{error.place}: ")
-        raise RenderError(error.place, f"{message}{rules.OF_TYPE}{types})") from None
+        message = rules.with_types(error.message, {event.type for event in events})
+        raise RenderError(error.place, message) from None
 
 
 def _gone(what: str) -> NameGone:

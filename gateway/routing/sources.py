@@ -180,8 +180,8 @@ class Source(Struct, frozen=True, kw_only=True):
         """Every method that it takes, those of events first."""
         return (*sorted(self.methods), *sorted({each.method for each, _ in self.handshakes} - self.methods))
 
-    def untyped(self, body: bytes, headers: Mapping[str, str]) -> tuple[str, str] | None:
-        """The header that would say the type of an event which has none, and a value that it may have; None: no header would."""
+    def missing_header(self, body: bytes, headers: Mapping[str, str]) -> tuple[str, str] | None:
+        """The header that would name the type of an event without one, and an example of its value; None: no header would."""
         named = [path[1] for template in self.naming.types for path in template.paths if path[0] == "headers"]
         if not named or any(name in headers for name in named):
             return None

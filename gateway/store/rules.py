@@ -3,7 +3,7 @@ much is kept. Pure.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, Protocol
@@ -15,7 +15,7 @@ from gateway.model import MOVES, Dead, Delivery, DeliveryState, Discard, Retry, 
 from gateway.store.activities import Progress, TaskVerb
 from gateway.store.nouns import BodyIs, Gather, NewDelivery, Outcome
 from gateway.store.queries import DeliveryQuery
-from gateway.wording import iso_time
+from gateway.wording import few, iso_time
 
 # --- words of a search ---
 
@@ -63,15 +63,20 @@ _STATUS: Final = re.compile(r"answered [1-9][0-9]{2}\b")
 _LONGEST_CAUSE: Final = 120
 
 
-#: In the reason of a template that failed, what is before the type of its event.
-OF_TYPE: Final = " (event type "
+#: In the reason of a template that failed, what comes before the types of its events.
+_OF_TYPES: Final = " (event type"
+
+
+def with_types(reason: str, types: Collection[str]) -> str:
+    """The reason of a template that failed on events of these types, which are no part of its cause."""
+    return f"{reason}{_OF_TYPES}{'s' if len(types) > 1 else ''} {few(sorted(types))})"
 
 
 def cause_of(reason: str) -> str:
     """What a dead delivery has in common with others: the status of the answer, or the reason without its values."""
     if status := _STATUS.match(reason):
         return status[0]
-    text = _VARYING.sub("…", reason.partition("; gave up after")[0].partition(OF_TYPE)[0])
+    text = _VARYING.sub("…", reason.partition("; gave up after")[0].partition(_OF_TYPES)[0])
     return text if len(text) <= _LONGEST_CAUSE else text[: _LONGEST_CAUSE - 1] + "…"
 
 

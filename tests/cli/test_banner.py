@@ -61,14 +61,14 @@ def tokens(said):
 
 
 def test_the_verify_token_of_a_handshake_is_said_and_only_the_demo_one_is_shown(tmp_path):
-    known = "the verify token to type in at Meta (WhatsApp, Instagram, Messenger) is"
+    known = "the verify token to enter at Meta (WhatsApp, Instagram, Messenger) is"
     assert tokens(printed(tmp_path, ASKING)) == [
-        f"{known} xobito-demo-secret, until you set your own: ${{META_VERIFY_TOKEN}}, which is read on every reload",
-        f"{known} xobito-demo-secret, until you set your own: ${{META_SECRET}}, which is read on every reload",
+        f"{known} xobito-demo-secret until you set your own: ${{META_VERIFY_TOKEN}}, which is read on every reload",
+        f"{known} xobito-demo-secret until you set your own: ${{META_SECRET}}, which is read on every reload",
     ]
     said = printed(tmp_path, ASKING, META_VERIFY_TOKEN="the-token-of-ours", META_SECRET="the-secret-of-ours")
     assert tokens(said) == [
-        f"{known} that of ${{META_VERIFY_TOKEN}}, which is read on every reload",
-        f"{known} that of ${{META_SECRET}}, which is read on every reload",
+        f"{known} the one from ${{META_VERIFY_TOKEN}}, which is read on every reload",
+        f"{known} the one from ${{META_SECRET}}, which is read on every reload",
     ]
     assert "of-ours" not in said.partition("curl")[0]

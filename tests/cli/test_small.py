@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gateway import presets
+from gateway.cli import small
 from gateway.destinations import KINDS
 from tests.cli import command
 
@@ -55,6 +56,13 @@ def test_a_sender_that_is_asked_for_by_a_product_has_a_route_for_that_product(tm
     assert (checked.returncode, tested.returncode) == (0, 0), checked.stdout
 
 
+def test_the_sample_of_a_product_is_the_one_of_exactly_that_name():
+    samples = {name: (json.dumps({"type": name}).encode(), "json") for name in ("old.comments", "comments")}
+    least = {"title": "Shop", "page": "https://shop.example", "verify": {"none": True}, "type": "{payload.type}"}
+    preset = presets.compiled("shop", {**least, "products": {"Shop": "comments"}}, samples)
+    assert "    match: comments " in small.routes(preset, KINDS["slack"])
+
+
 def test_a_message_of_a_person_shows_who_wrote_what(tmp_path):
     run(tmp_path, "init", "--source", "whatsapp")
     written = (tmp_path / "routes.yaml").read_text()
@@ -77,8 +85,8 @@ def test_either_alone_is_enough(tmp_path):
         (["--source", "githb"], 'unknown sender githb: did you mean "github"?'),
         (["--source", "whatsap"], 'unknown sender whatsap: did you mean "meta"?'),
         (["--to", "slak"], 'unknown type of destination slak: did you mean "slack"?'),
-        (["--to", "HubSpot"], 'HubSpot: its type is "http", and docs/how-to/hubspot.md shows the rest'),
-        (["--to", "google-sheets"], 'its type is "http", and docs/how-to/google-sheets.md shows the rest'),
+        (["--to", "HubSpot"], 'HubSpot: use the type "http", as docs/how-to/hubspot.md shows'),
+        (["--to", "google-sheets"], 'use the type "http", as docs/how-to/google-sheets.md shows'),
     ],
 )
 def test_an_unknown_one_is_a_mistake_of_usage_and_nothing_is_written(tmp_path, arguments, said):

@@ -181,12 +181,12 @@ def untyped(tmp_path):
 
 def test_an_event_without_the_header_that_says_its_type_is_warned_of(untyped):
     said = [(each.place.line, f"{each.message}: {each.hint}") for each in untyped.warnings]
-    remedy = "it is in the header x-github-event: save the event with its headers, as NAME.request.json"
+    remedy = "its type is in the header x-github-event: save the event with its headers, as NAME.request.json"
     of_test = (
-        "has no type: it is in the header x-github-event: add headers: {x-github-event: ...}, for example check_run"
+        "has no type, which is in the header x-github-event: add headers: {x-github-event: ...}, for example check_run"
     )
     assert said == [
-        (3, f'no type is known of the sample mine of "github": {remedy}'),
+        (3, f'the sample mine of "github" has no type: {remedy}'),
         (7, f'the event of the test "a file" {of_test}'),
         (8, f'the event of the test "a payload" {of_test}'),
     ]
@@ -196,6 +196,6 @@ def test_a_test_that_fails_because_its_event_has_no_type_says_so(untyped, tmp_pa
     found = [failures(untyped, each, tmp_path) for each in untyped.tests]
     assert [bool(each) for each in found] == [True, True, False, False]
     assert (
-        "its type is not known: it is in the header x-github-event; add headers: {x-github-event: ...}, for example check_run"
+        "its event has no type, which is in the header x-github-event: add headers: {x-github-event: ...}, for example check_run"
         in found[0]
     )

@@ -27,7 +27,7 @@ def test_a_service_with_a_page_is_known_by_its_name(page):
     ("name", "page"), [("HubSpot", "hubspot"), ("Google Sheets", "google-sheets"), ("google_sheet", "google-sheets")]
 )
 def test_spelling_does_not_matter_and_the_page_is_there(name, page):
-    assert recipe(name) == f'its type is "http", and docs/how-to/{page}.md shows the rest'
+    assert recipe(name) == f'use the type "http", as docs/how-to/{page}.md shows'
     assert (HOW_TO / f"{page}.md").is_file()
 
 

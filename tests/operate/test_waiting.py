@@ -1,4 +1,4 @@
-"""Why what waits for a destination does: in the API, on its card and in the list of the command line."""
+"""Why deliveries to a destination wait: in the API, on its card and in the list of the command line."""
 
 import asyncio
 
@@ -65,11 +65,11 @@ async def test_after_too_many_requests_the_pace_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("route", "destination", "said"),
     [
-        ({"delay": "10m"}, {}, "none is due for 10 min (delay or next attempt)"),
-        ({"debounce": "{for: 5m, per: '{{ attrs.id }}'}"}, {}, "none is due for 5 min (debounce or next attempt)"),
-        ({"digest": "{every: 15m}"}, {}, "none is due for 15 min (digest or next attempt)"),
-        ({"hours": HOURS}, {}, "none is due for 43 min 20 s (hours or next attempt)"),
-        ({"delay": "10m", "hours": HOURS}, {}, "none is due for 43 min 20 s (delay or hours or next attempt)"),
+        ({"delay": "10m"}, {}, "the next one is due in 10 min (delay or retry)"),
+        ({"debounce": "{for: 5m, per: '{{ attrs.id }}'}"}, {}, "the next one is due in 5 min (debounce or retry)"),
+        ({"digest": "{every: 15m}"}, {}, "the next one is due in 15 min (digest or retry)"),
+        ({"hours": HOURS}, {}, "the next one is due in 43 min 20 s (hours or retry)"),
+        ({"delay": "10m", "hours": HOURS}, {}, "the next one is due in 43 min 20 s (delay or hours or retry)"),
         ({}, {"hours": HOURS}, "waits until Thu 01:00 UTC"),
     ],
     ids=["delay", "debounce", "digest", "hours of the route", "several", "hours of the destination"],
@@ -96,8 +96,8 @@ async def test_what_is_tried_again_later_says_when(tmp_path):
             await desk.receive()
             await desk.turn()
             waits = await told(desk)
-    assert waits.startswith("none is due for ")
-    assert waits.endswith(" (next attempt)")
+    assert waits.startswith("the next one is due in ")
+    assert waits.endswith(" (retry)")
 
 
 @story
@@ -106,9 +106,7 @@ async def test_all_slots_and_an_order_are_named(tmp_path):
         async with Desk(tmp_path, to_crm(sink, concurrency=1, order_by="attrs.id")) as desk:
             for number in range(3):
                 await desk.receive(contact(number))
-            assert (
-                await told(desk) == "concurrency 1: that many are in flight; order_by attrs.id: the earlier ones first"
-            )
+            assert await told(desk) == "concurrency 1, all in flight; order_by attrs.id, behind an earlier one"
 
 
 @story

@@ -24,6 +24,7 @@ from gateway.store.rules import (
     state_before,
     states_taken,
     tombstone,
+    with_types,
     words_in,
 )
 
@@ -60,6 +61,17 @@ def test_failures_that_are_alike_have_one_cause(reason, cause):
 @given(reason=st.text())
 def test_a_cause_is_short_whatever_the_reason(reason):
     assert len(cause_of(reason)) <= 120
+
+
+@pytest.mark.parametrize(
+    "types", [["a"], ["a(b)"], ["(event"], ['say"'], ["'", "b"], [f"type.{number}" for number in range(500)]]
+)
+def test_the_types_of_its_events_are_no_part_of_the_cause_and_many_are_counted(types):
+    reason = with_types("the event has no field attrs.x", types)
+    assert reason.startswith(f"the event has no field attrs.x (event type{'s' if len(types) > 1 else ''} {min(types)}")
+    assert reason.endswith(")")
+    assert len(reason) < 100
+    assert cause_of(reason) == cause_of(f"{reason}; gave up after 3 attempts") == "the event has no field attrs.x"
 
 
 # --- what a task takes ---
