@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 # --- text ---
@@ -61,7 +62,15 @@ def suggest_or_list(word: str, known: Collection[str]) -> str:
 
 def iso_time(seconds: float) -> str:
     """``2026-04-16T12:34:56.789Z`` from seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+    whole, part = divmod(seconds, 1.0)
+    microseconds = round(part * 1e6)
+    return f"{_iso_second(int(whole) + microseconds // 1_000_000)}.{microseconds // 1000 % 1000:03}Z"
+
+
+@lru_cache(maxsize=256)
+def _iso_second(second: int) -> str:
+    """``2026-04-16T12:34:56``: most times are of the last few seconds."""
+    return datetime.fromtimestamp(second, UTC).isoformat()[: -len("+00:00")]
 
 
 #: Seconds of each unit.

@@ -92,6 +92,9 @@ def test_counts_suggestions_and_times():
     assert suggest_or_list("xyz", ["crm", "slack"]) == "known: crm, slack"
     assert suggest_or_list("xyz", []) == "there are none here"
     assert iso_time(1776342896.789) == "2026-04-16T12:34:56.789Z"
+    assert iso_time(1776342896) == "2026-04-16T12:34:56.000Z"
+    assert iso_time(1776342895.9999999) == "2026-04-16T12:34:56.000Z"
+    assert iso_time(-0.001) == "1969-12-31T23:59:59.999Z"
 
 
 def test_the_doctests_hold():

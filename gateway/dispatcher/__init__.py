@@ -211,13 +211,15 @@ class Dispatcher:
 
     def _call_up(self, name: str) -> None:
         """Give free slots to those that were claimed already."""
-        while name in self._ahead and (self.holds.free(name) > 0 or not self.holds.slots(name)):
-            claimed = self._ahead.next(name)
-            assert claimed is not None
+        if name not in self._ahead:
+            return
+        free, is_lost = self.holds.free(name), not self.holds.slots(name)
+        while (free > 0 or is_lost) and (claimed := self._ahead.next(name)) is not None:
             self._bodies.release(name, size_of(claimed.event))
-            if self._ahead.is_late(claimed) or not self.holds.slots(name):
+            if self._ahead.is_late(claimed) or is_lost:
                 self._release(claimed.lease, has_slot=False)
             else:
+                free -= 1
                 self.holds.take(name, 1)
                 self._start(claimed.lease, claimed.event, claimed.payload, claimed.asked_at)
 

@@ -309,8 +309,11 @@ class Naming(Struct, frozen=True, kw_only=True):
     def type_of(self, payload: object, headers: Mapping[str, str], query: str = "") -> str:
         """``contact.created``: at most 200 printable characters without spaces; ``unknown`` if the event does not say it."""
         facts = _said(payload, headers, query)
-        named = next(filter(None, (template.render(facts) for template in self.types)), UNKNOWN_TYPE)
-        named = named[:MAX_TYPE_LENGTH]
+        named = UNKNOWN_TYPE
+        for template in self.types:
+            if text := template.render(facts):
+                named = text[:MAX_TYPE_LENGTH]
+                break
         if named.isascii() and named.isprintable() and " " not in named:
             return named
         return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)

@@ -142,11 +142,13 @@ def lookup(facts: object, path: Sequence[str]) -> object:
     """The value at ``path``, or MISSING. A number as a segment selects an element of a list."""
     value = facts
     for segment in path:
-        # These first: checking for an abstract class costs as much as everything else here.
+        # By its type first: checking for an abstract class costs as much as everything else here.
         kind = type(value)
-        if kind is str or kind is int or value is None:
+        if kind is dict:
+            value = value.get(segment, MISSING)  # type: ignore[attr-defined]
+        elif kind is str or kind is int or value is None or value is MISSING:
             return MISSING
-        if isinstance(value, (dict, Mapping)):
+        elif isinstance(value, Mapping):
             if segment not in value:
                 return MISSING
             value = value[segment]

@@ -5,6 +5,7 @@ Levels 1 and 2 of https://www.w3.org/TR/trace-context/. An event keeps its trace
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from random import Random
 from typing import Final
 
@@ -63,26 +64,26 @@ def taken_over(headers: RawHeaders) -> RawHeaders:
 
 def of(headers: Mapping[str, str]) -> Trace | None:
     """The trace of an event; None for an event that was stored without one."""
-    found = _PARENT.fullmatch(headers.get("traceparent", ""))
+    found = _parts(headers.get("traceparent", ""))
     if found is None:
         return None
-    trace, parent = found["trace"], found["parent"]
-    began_here = int(parent, 16) == _first_of(int(trace, 16))
-    return Trace(trace, parent, bool(int(found["flags"], 16) & _SAMPLED), began_here)
+    trace, parent, flags = found
+    return Trace(trace, parent, bool(flags & _SAMPLED), int(parent, 16) == _first_of(int(trace, 16)))
 
 
 def trace_id(headers: Mapping[str, str]) -> str | None:
     """The 32 hex digits of an event's trace; None for an event that was stored without one."""
-    found = _PARENT.fullmatch(headers.get("traceparent", ""))
-    return found["trace"] if found else None
+    found = _parts(headers.get("traceparent", ""))
+    return found[0] if found else None
 
 
 def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The trace's header fields for one attempt to deliver an event: the same trace with a new parent id."""
-    found = _PARENT.fullmatch(headers.get("traceparent", ""))
+    found = _parts(headers.get("traceparent", ""))
     if found is None:
         return ()
-    parent = f"00-{found['trace']}-{_noise(64) or 1:016x}-{int(found['flags'], 16) & _FLAGS:02x}"
+    trace, _, flags = found
+    parent = f"00-{trace}-{_noise(64) or 1:016x}-{flags & _FLAGS:02x}"
     state = headers.get("tracestate", "")
     return (("traceparent", parent), *((("tracestate", state),) if state and _is_state(state) else ()))
 
@@ -92,6 +93,13 @@ def traced(request: OutboundRequest, event: Event) -> OutboundRequest:
     if not isinstance(request, HttpRequest) or "traceparent" in dict(request.headers):
         return request
     return replace(request, headers=request.headers + passed_on(event.headers))
+
+
+@lru_cache(maxsize=1024)
+def _parts(parent: str) -> tuple[str, str, int] | None:
+    """Trace, span and flags of a traceparent, which are asked for three times in the life of an event; None for other texts."""
+    found = _PARENT.fullmatch(parent)
+    return (found["trace"], found["parent"], int(found["flags"], 16)) if found else None
 
 
 def _first_of(trace: int) -> int:

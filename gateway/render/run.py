@@ -30,19 +30,19 @@ class Namespace(dict[str, object]):
         super().__init__(FUNCTIONS)
         self.update(facts)
         self.budget = self[BUDGET] = Budget()
-        self._contexts: dict[Environment, Context] = {}
 
     @classmethod
     def of(cls, facts: Mapping[str, object]) -> "Namespace":
         """``facts`` if they are a Namespace, else a new one with them."""
         return facts if isinstance(facts, cls) else cls(facts)
 
-    def context(self, sandbox: Environment) -> Context:
-        """What the closures of a message share: none of them sets a name."""
-        context = self._contexts.get(sandbox)
-        if context is None:
-            context = self._contexts[sandbox] = sandbox.context_class(sandbox, self, None, {})
-        return context
+
+class Seen(Context):
+    """What a closure sees. None of them sets a name, so it has nothing else of a context."""
+
+    def __init__(self, sandbox: Environment, names: Namespace) -> None:
+        self.environment = sandbox
+        self.parent = names
 
 
 def run(compiled: Compiled, names: Namespace) -> str:
@@ -50,7 +50,7 @@ def run(compiled: Compiled, names: Namespace) -> str:
     if compiled.closure is not None:
         steps, work = names.budget.steps, names.budget.work
         try:
-            text: str = compiled.closure(names.context(compiled.template.environment))
+            text: str = compiled.closure(Seen(compiled.template.environment, names))
             if len(text) <= MAX_OUTPUT:
                 return text
         except Exception:  # noqa: BLE001, S110  the template itself knows the line

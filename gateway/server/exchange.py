@@ -184,6 +184,8 @@ class Exchange:
             failed(error)
         finally:
             self._connection.release(self)
+            # It refers back to the exchange: each request would be kept until the next garbage collection.
+            self.scope["extensions"] = {}
         if self.response_complete or self.disconnected:
             return
         if self.response_started:

@@ -5,7 +5,7 @@ import queue
 import select
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 _QUEUE_LINES: Final = 10_000
@@ -57,17 +57,21 @@ class LinePump:
                     each.set()
 
     def _write(self, lines: Collection[bytes]) -> None:
-        data, count = b"", 0
+        together: list[bytes] = []
+        size = 0
         for line in lines:
-            if data and len(data) + len(line) >= self._longest:
-                self._write_all(data, count)
-                data, count = b"", 0
-            data, count = data + line + b"\n", count + 1
-        self._write_all(data, count)
+            if together and size + len(line) >= self._longest:
+                self._write_all(together)
+                together, size = [], 0
+            together.append(line)
+            size += len(line) + 1
+        self._write_all(together)
 
-    def _write_all(self, data: bytes, lines: int) -> None:
+    def _write_all(self, lines: Sequence[bytes]) -> None:
+        # One copy, however many they are: a hundred milliseconds can bring hundreds.
+        data = b"".join([line + b"\n" for line in lines])
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
         except OSError:
-            self._dropped(lines)
+            self._dropped(len(lines))

@@ -10,7 +10,8 @@ from gateway.destinations.escapes import no_escape, xml_escape
 from gateway.errors import RenderError
 from gateway.render import Templates, TemplateText, run
 from gateway.render.compiler import Compiler, Folder, Source
-from gateway.render.run import Namespace, total
+from gateway.render.run import Namespace, Seen, total
+from tests.garbage import leaves_none
 from tests.render.given import HERE
 from tests.render.test_render_properties import texts, values
 
@@ -101,8 +102,7 @@ def test_a_closure_is_what_jinja_makes_of_the_same_template(tmp_path_factory, te
     assert outcome(one, Namespace(event), source) == by_jinja
     if not isinstance(by_jinja, str):
         # And it was the closure that did it.
-        names = Namespace(event)
-        assert one.closure(names.context(one.template.environment)) == by_jinja[0]
+        assert one.closure(Seen(one.template.environment, Namespace(event))) == by_jinja[0]
 
 
 @given(text=expressions, event=facts)
@@ -126,6 +126,13 @@ def test_the_condition_of_an_entry_holds_as_jinja_says(tmp_path_factory, text, e
 )
 def test_what_is_more_than_a_plain_expression_is_left_to_jinja(tmp_path_factory, text):
     assert compiled(tmp_path_factory, Source(text, HERE), no_escape).closure is None
+
+
+def test_a_message_that_is_rendered_is_forgotten_at_once(tmp_path):
+    tree = {"name": TemplateText("{{ attrs.x | title }} {{ attrs.y }}", HERE), "x": TemplateText("{{ attrs.x }}", HERE)}
+    render = Templates(tmp_path, roots=ROOTS).tree(tree, no_escape)
+    with leaves_none():
+        assert render({"attrs": {"x": "ada", "y": 1}}).value == {"name": "Ada 1", "x": "ada"}
 
 
 def test_the_closures_of_a_message_share_its_budget(tmp_path):

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.server.exchange import Exchange
+from tests.garbage import leaves_none
 
 pytestmark = pytest.mark.anyio
 
@@ -168,6 +169,23 @@ async def test_an_app_that_listens_on_is_told_of_the_end(end):
     if end == "the client leaves":
         await exchange.send({"type": "http.response.start", "status": 200, "headers": []})
         assert wire.written == b""
+
+
+async def test_a_request_that_is_answered_is_forgotten_at_once():
+    async def app(_scope, receive, send):
+        await receive()
+        for message in messages_of(202, [(b"content-length", b"2")], [b"{}"]):
+            await send(message)
+
+    async def one(wire):
+        exchange = ours(wire)
+        exchange.complete()
+        await exchange.run(app, lambda error: pytest.fail(str(error)))
+
+    wire = Wire()
+    with leaves_none():
+        await one(wire)
+    assert wire.done == 1
 
 
 async def test_continue_is_granted_once_when_the_body_is_read():
