@@ -41,7 +41,7 @@ from gateway.store import migrate as migrated
 from gateway.store.remote.asking import Asking
 from gateway.store.remote.store import RemoteStore
 from gateway.telemetry import sums
-from gateway.web import PROBES, Desk, Door
+from gateway.web import PROBES, Desk, ingest_app
 from gateway.workers.crew import FIGURES, LOOK, STANDING, Crew, Standing
 
 T = TypeVar("T")
@@ -257,7 +257,7 @@ async def _work(setup: Setup) -> int:
         serving = asyncio.create_task(
             server.serve_part(
                 "ingest",
-                Door(parts.gateway, parts.dispatcher, parts.readiness, parts.rejections, senders),
+                ingest_app(parts.gateway, parts.dispatcher, parts.readiness, parts.rejections, senders),
                 _listener(setup),
                 addresses=(setup.ingest, setup.admin),
                 hooks=hooks,

@@ -24,7 +24,7 @@ from gateway.routing import Config
 from gateway.routing.peers import Senders
 from gateway.store import file_of, is_database, open_store
 from gateway.store import migrate as migrated
-from gateway.web import PROBES, UNKNOWN, AdminOptions, Desk, Door
+from gateway.web import PROBES, UNKNOWN, AdminOptions, Desk, ingest_app
 from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
 
 
@@ -181,7 +181,7 @@ async def _serve(
     try:
         await parts.dispatcher.recall()
         return await server.serve(
-            ingest=Door(parts.gateway, parts.dispatcher, parts.readiness, parts.rejections, senders),
+            ingest=ingest_app(parts.gateway, parts.dispatcher, parts.readiness, parts.rejections, senders),
             admin=desk,
             ingest_bind=bind,
             admin_bind=admin_bind,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar import Litestar, asgi
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
 from gateway.errors import (
@@ -39,12 +40,25 @@ Answer = tuple[int, Mapping[str, object] | bytes, Sequence[tuple[bytes, bytes]]]
 _encode = msgspec.json.Encoder().encode
 
 
+def ingest_app(
+    gateway: Gateway,
+    dispatcher: pipeline.Starter,
+    readiness: Readiness,
+    rejections: Rejections,
+    senders: Senders,
+) -> ASGIApp:
+    """The application of the ingest listener: it serves the paths of the sources and nothing else."""
+    door = Door(gateway, dispatcher, readiness, rejections, senders)
+    mount = asgi("/", is_mount=True, copy_scope=False)(door)
+    return Litestar(route_handlers=[mount], openapi_config=None, logging_config=None)
+
+
 class SenderGone(Exception):
     """The sender hung up, or was refused, before its whole body had arrived: there is nobody to answer."""
 
 
 class Door:
-    """The ASGI application: one request in, one answer out. Counts events and gives every refusal its status."""
+    """One request in, one answer out: counts events and gives every refusal its status."""
 
     def __init__(
         self,
@@ -76,7 +90,7 @@ class Door:
         telemetry.INGEST_SECONDS.observe(time.perf_counter() - began)
 
     async def _answer(self, scope: HTTPScope, receive: Receive) -> Answer:
-        # As requested: in scope["path"] nothing is percent-encoded any more.
+        # The mount rewrites scope["path"]; raw_path is the path as requested.
         path = scope["raw_path"].decode("latin-1")
         config = self._gateway.config
         client = scope["client"][0] if scope["client"] else ""

@@ -14,6 +14,7 @@ from gateway.presets import load as load_preset
 from gateway.store.activities import Task
 from gateway.store.queries import DeliveryQuery
 from gateway.store.sqlite import file
+from gateway.web import ingest_app
 from gateway.web.door import RETRY_AFTER_S
 from tests.store.sqlite.given import edit, overwrite
 from tests.web.asking import AtTheDoor, signed, with_file
@@ -272,9 +273,10 @@ async def test_only_a_sender_whose_request_was_authentic_counts_as_verified(door
 
 
 @at_the_door
-async def test_the_path_counts_as_it_was_sent(door):
-    assert (await door.send(BODY)).status == 202
-    assert (await door.send(BODY, path="/in/%78obito")).status == 404
+async def test_behind_the_application_the_door_sees_the_path_as_it_was_sent(door):
+    app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections, door.senders)
+    assert (await door.send(BODY, through=app)).status == 202
+    assert (await door.send(BODY, path="/in/%78obito", through=app)).status == 404
 
 
 @at_the_door
