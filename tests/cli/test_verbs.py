@@ -115,7 +115,7 @@ def test_what_is_offered(folder, monkeypatch, arguments, typed, offered):
         (["verify", "--source", "x", "--request", "nothing.json"], "unknown source x"),
         (["capture", "xobto"], 'did you mean "xobito"?'),
         (["sources", "githb"], 'did you mean "github"?'),
-        (["sources", "WhatsApp"], 'did you mean "meta"?'),
+        (["sources", "Prometheus"], 'did you mean "alertmanager"?'),
         (["sources", "amazon"], 'did you mean "sns" or "sns-v1"?'),
         (["events", "--stat", "x"], "No such option"),
     ],
