@@ -10,7 +10,7 @@ GOOD_ENOUGH: Final = 95.0
 
 #: Every condition, the most urgent first, with what it means.
 CONDITIONS: Final[Mapping[str, str]] = {
-    "circuit open": "it does not answer: one delivery at a time is tried, and the others wait",
+    "circuit open": "its last attempts failed: one delivery at a time is tried, and the others wait",
     "denied": "it denied several events in a row: one at a time is tried, and the others wait",
     "giving up": "the last of its deliveries became dead letters, as did more than 5 % of those of the last hour",
     "paused": "a person, the file or the gateway holds its deliveries",

@@ -105,7 +105,7 @@ def a_destination(name: str = "slack-leads", **changes) -> dict[str, Any]:
 
 def an_error(**changes) -> dict[str, Any]:
     return {
-        "at": "2026-11-28T03:12:26.000Z", "reason": "answered 503: upstream is down for maintenance (it has trouble of its own)",
+        "at": "2026-11-28T03:12:26.000Z", "reason": "answered 503: upstream is down for maintenance (an error on its side)",
         "event_id": an_id("evt", 36), **changes,
     }  # fmt: skip
 
