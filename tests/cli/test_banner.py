@@ -63,8 +63,8 @@ def tokens(said):
 def test_the_verify_token_of_a_handshake_is_said_and_only_the_demo_one_is_shown(tmp_path):
     known = "the verify token to enter at Meta (WhatsApp, Instagram, Messenger) is"
     assert tokens(printed(tmp_path, ASKING)) == [
-        f"{known} xobito-demo-secret until you set your own: ${{META_VERIFY_TOKEN}}, which is read on every reload",
-        f"{known} xobito-demo-secret until you set your own: ${{META_SECRET}}, which is read on every reload",
+        f"{known} gateway-demo-secret until you set your own: ${{META_VERIFY_TOKEN}}, which is read on every reload",
+        f"{known} gateway-demo-secret until you set your own: ${{META_SECRET}}, which is read on every reload",
     ]
     said = printed(tmp_path, ASKING, META_VERIFY_TOKEN="the-token-of-ours", META_SECRET="the-secret-of-ours")
     assert tokens(said) == [
