@@ -145,7 +145,9 @@ class ConfigError(GatewayError):
         self.includes = tuple(includes)
         #: SHA-256 of every file that was read, by name in the folder.
         self.files = files
-        super().__init__(f"{count(len(self.problems), 'problem')} in the configuration")
+        # A warning is none: it would not have kept the file from being in force.
+        errors = sum(each.severity == "error" for each in self.problems)
+        super().__init__(f"{count(errors, 'problem')} in the configuration")
 
 
 class TemplateRefused(GatewayError):

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from gateway.config import load
 from gateway.model import DeliveryState
 from gateway.rehearsal.expectations import failures, read
 from tests.test_docs import ROOT
@@ -76,6 +77,17 @@ def test_the_tests_of_a_recipe_pass(page, tmp_path):
     assert [line for test in config.tests for line in failures(config, test, tmp_path)] == []
 
 
+@pytest.mark.parametrize("name", ["pipedrive", "notion", "hubspot"])
+def test_while_its_address_is_not_set_the_file_of_a_recipe_is_tested_as_it_is_and_dev_records_what_it_sends(
+    name, tmp_path
+):
+    [example] = re.findall(
+        r"^ *```yaml\n(.*?)^ *```$", (HOW_TO / f"{name}.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "routes.yaml").write_text("\n".join(line.removeprefix("   ") for line in example.splitlines()))
+    assert set(load(tmp_path / "routes.yaml", environ={}, dev=True).inboxes) == {name}
+
+
 # --- HubSpot ---
 
 
@@ -121,7 +133,7 @@ class HubSpot(Vendor):
 
 
 def hubspot(vendor: Vendor, token: str = "pat-token") -> str:
-    return recipe("hubspot.md", **{"https://api.hubapi.com": vendor.url, "${HUBSPOT_TOKEN}": token, "10/s ": "none "})
+    return recipe("hubspot.md", **{"${HUBSPOT_URL}": vendor.url, "${HUBSPOT_TOKEN}": token, "10/s ": "none "})
 
 
 def test_one_route_creates_a_contact_in_hubspot_and_changes_only_what_an_update_holds(tmp_path):
@@ -206,7 +218,7 @@ class Pipedrive(Vendor):
 
 
 def pipedrive(vendor: Vendor, token: str = "pd-token") -> str:
-    return recipe("pipedrive.md", **{"https://acme.pipedrive.com": vendor.url, "${PIPEDRIVE_TOKEN}": token})
+    return recipe("pipedrive.md", **{"${PIPEDRIVE_URL}": f"{vendor.url}/api/v2", "${PIPEDRIVE_TOKEN}": token})
 
 
 def test_a_person_in_pipedrive_is_found_by_its_address_and_never_there_twice(tmp_path):
@@ -317,7 +329,7 @@ class Notion(Vendor):
 
 
 def notion(vendor: Vendor) -> str:
-    return recipe("notion.md", **{"https://api.notion.com": vendor.url, "${NOTION_TOKEN}": "ntn_token"})
+    return recipe("notion.md", **{"${NOTION_URL}": f"{vendor.url}/v1", "${NOTION_TOKEN}": "ntn_token"})
 
 
 def test_a_page_in_notion_is_found_by_its_address_and_never_there_twice(tmp_path):

@@ -1,9 +1,11 @@
 """What ``gateway dev`` prints when it is ready."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,15 +18,17 @@ from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import shown
 
+#: Where a gateway listens, and ``gateway send`` posts, unless something else is set.
+USUAL_ADDRESS: Final = "http://127.0.0.1:8080"
+
 
 def banner(config: Config, ingest_address: str, admin_address: str, store_url: str, folder: Path) -> str:
     """Where everything is, and a request to paste. ``folder``: of routes.yaml."""
     source = next(iter(config.sources.values()), None)
     lines = ["", f"  Console   {admin_address}/"]
     if config.inboxes:
-        lines += [
-            f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: their url is not set"
-        ]
+        whose = "its url is not set" if len(config.inboxes) == 1 else "their urls are not set"
+        lines += [f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: {whose}"]
     command = Path(sys.argv[0]).absolute()
     lines += [
         f"  Data      {shown(store_url)}",
@@ -49,6 +53,7 @@ def banner(config: Config, ingest_address: str, admin_address: str, store_url: s
         "",
         _curl(url, source, event),
         "",
+        *_send(config, source, event, ingest_address),
     ]
     return "\n".join(lines)
 
@@ -101,6 +106,16 @@ def _what_happens(config: Config, event: Example) -> str:
         return f"it is a test event and is sent FOR REAL to any of these that its routes name: {', '.join(real)}"
     sends = f'the route "{event.routes[0]}" sends it'
     return f"{sends}, and the message is in the inbox at once" if config.inboxes else f"{sends} at once"
+
+
+def _send(config: Config, source: Source, event: Example, ingest_address: str) -> Sequence[str]:
+    """How to send more where ``gateway send`` would not find this gateway by itself: another terminal has no GATEWAY_BIND."""
+    if ingest_address == USUAL_ADDRESS:
+        return []
+    named = [event.name] if event.name in source.samples else []
+    of = ["--source", source.name] if len(config.sources) > 1 or not named else []
+    command = shlex.join(["gateway", "send", *named, *of, "--to", ingest_address])
+    return [f"  More, signed and as new events: {command}", ""]
 
 
 def _curl(url: str, source: Source, event: Example) -> str:

@@ -54,6 +54,7 @@ def _list(place: Place, which: Filter, limit: int, before: str, *, as_json: bool
         terminal.say("No dead letters." if which.is_empty else "No such dead letter.")
     else:
         terminal.show_table(_COLUMNS, [list(_row(each)) for each in page["deliveries"]])
+        terminal.note(f"method, URL and body of one: gateway explain {page['deliveries'][0]['id']}")
     pages.say_how_to_continue(page)
     return 0
 

@@ -57,11 +57,14 @@ def condition(each: Mapping[str, Any]) -> Part:
     """Its condition in a word, then what holds it and why, or what its deliveries wait for."""
     word = each["condition"]
     error = each["last_error"]["reason"] if each["last_error"] and word not in UNTROUBLED else ""
+    if error and word == "dead letters":
+        error = f"the last error: {error}"
+    lately = each["lately"] if word in ("dead letters", *UNTROUBLED) else ""
     held = each["held"] if word not in UNTROUBLED else ""
     waits = each["waits"] if each["waits"] != held else ""
     muted = "muted" if each["muted"] else ""
     # What holds it begins with the word that its condition is.
-    said = [held if held.startswith(word) else word, "" if held.startswith(word) else held, waits, error, muted]
+    said = [held if held.startswith(word) else word, "" if held.startswith(word) else held, waits, lately, error, muted]
     return ("; ".join(filter(None, said)), "green" if word in UNTROUBLED and not muted else "yellow")
 
 

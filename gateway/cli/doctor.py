@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
-from gateway.cli import api, check, surroundings, terminal
+from gateway.cli import api, check, surroundings, terminal, troubles
 from gateway.cli.client import NobodyListens
-from gateway.cli.destinations import condition
 from gateway.cli.offline import reading
+from gateway.cli.place import Place
 from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
 from gateway.event.tracks import MOST_RECORD
 from gateway.machine.memory import MIB, body_budget, memory_limit
@@ -42,9 +42,7 @@ LEAST_MEMORY: Final = 256 * MIB
 YEARS: Final = range(2025, 2101)
 #: How far the store's clock may be ahead before it is a warning, seconds.
 AHEAD_S: Final = 60.0
-NONE_RUNS: Final = "no gateway is running here (use --url for another address)"
-#: Conditions of a destination in which its deliveries wait.
-HELD: Final = frozenset({"circuit open", "denied", "probing", "paused"})
+NONE_RUNS: Final = "no gateway is running: what is below is read from its store"
 #: Time limit for DNS, connection and TLS together, seconds.
 REACH_S: Final = 10.0
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -80,7 +78,9 @@ def _show(each: Finding) -> None:
 
 def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[Finding]:
     loaded, running = _loaded(config), _running(url)
-    yield configuration(config, loaded, is_running=running.verdict == "ok" and running.said != NONE_RUNS)
+    is_running = running.verdict == "ok"
+    yield configuration(config, loaded, is_running=is_running)
+    yield running
     health = health_of(store)
     limits = loaded.limits if isinstance(loaded, Config) else Limits()
     destinations = loaded.destinations.values() if isinstance(loaded, Config) else ()
@@ -94,9 +94,9 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield memory(memory_limit(), loaded.sources.values() if isinstance(loaded, Config) else ())
     yield from permissions(health.files)
     yield from permissions([config.parent / ".env"], others=surroundings.OTHERS)
-    yield running
-    if running.verdict == "ok" and running.said != NONE_RUNS:
-        yield from _held(url)
+    if running.verdict != "fail" and (running.said != NONE_RUNS or health.state == "in use"):
+        place = Place(url=url, store=store, config=config)
+        yield from (Finding(name, "warn", *said) for name, *said in troubles.troubles(place))
     if isinstance(loaded, Config):
         yield from (Finding(name, "fail", *said) for name, *said in surroundings.unwritable_files(loaded))
     if online and isinstance(loaded, Config):
@@ -321,27 +321,11 @@ def _running(url: str) -> Finding:
 def readiness(answer: Mapping[str, Any] | None) -> Finding:
     """What the running gateway says about itself; None: there is none."""
     if answer is None:
-        return Finding("gateway", "ok", NONE_RUNS)
+        return Finding("gateway", "warn", NONE_RUNS, "start it with `gateway serve`, or name its address with --url")
     if "config" in answer:
         return Finding("gateway", "warn", f"{answer['status']}; its file: {answer['config']}", "run `gateway check`")
     checked = f"; its store: {answer['store']}" if "store" in answer else ""
     return Finding("gateway", "ok", f"{answer['status']}{checked}")
-
-
-def _held(url: str) -> Iterator[Finding]:
-    try:
-        destinations = api.ask(url, "/api/destinations")
-    except GatewayError as error:
-        yield Finding("destinations", "warn", f"unknown: {error}", "then `gateway destinations` shows each")
-        return
-    yield from held(destinations)
-
-
-def held(destinations: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
-    """The destinations that get nothing, or only a probe, as the running gateway describes them."""
-    for each in destinations:
-        if each["condition"] in HELD:
-            yield Finding(each["name"], "warn", condition(each)[0], "see `gateway destinations`")
 
 
 async def _reached(config: Config) -> Sequence[Finding]:

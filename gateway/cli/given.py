@@ -2,14 +2,17 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from gateway.config.samples import REQUEST, request_in
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Unparsable
+from gateway.event.paths import PathRefused, lookup
+from gateway.event.payload import parse
 from gateway.presets import CONTENT_TYPES
 from gateway.routing import Source
 from gateway.routing.cases import header_of
@@ -18,6 +21,10 @@ from gateway.wording import suggest
 
 #: ``X-GitHub-Event: push`` as curl has it, or ``x-github-event=push``.
 _HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*(?P<value>[^\r\n\x00]*)")
+
+
+#: How alike a field that ``--set`` adds is to one that it may have been meant to change, from 0 to 1.
+_LIKE: Final = 0.75
 
 
 class EventRefused(GatewayError):
@@ -61,6 +68,29 @@ def changed(changes: Sequence[str], headers: Sequence[str]) -> tuple[tuple[str, 
         else:
             written[header] = value
     return tuple(of_payload), written
+
+
+def notes(source: Source, asked: Given) -> Iterator[str]:
+    """What the user may not have meant: an event without its type, a change of a field that is like one that it has."""
+    if hint := missing_type(source, asked.body, asked.headers):
+        yield hint
+    with suppress(Unparsable, PathRefused):
+        payload = parse(asked.body) if asked.changes else None
+        for change in asked.changes:
+            path = change.partition("=")[0]
+            if hint := _misspelt(source.naming.payload_path(path, payload), payload):
+                yield f"the event has no {path}, which --set adds: {hint}"
+
+
+def _misspelt(path: Sequence[str], payload: object) -> str:
+    """``did you mean "firstname"?`` for the first segment that is not there, if one like it is."""
+    for at, name in enumerate(path):
+        home = lookup(payload, path[:at])
+        if not isinstance(home, Mapping):
+            break
+        if name not in home:
+            return suggest(name, home, closeness=_LIKE)
+    return ""
 
 
 def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str:

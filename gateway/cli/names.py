@@ -1,9 +1,9 @@
 """Names in filters: one that nobody knows is a mistake, and not an empty answer."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from gateway.cli import complete, destinations
+from gateway.cli import complete, destinations, terminal
 from gateway.cli.place import Place
 from gateway.errors import GatewayError
 from gateway.operate.selection import Filter
@@ -11,6 +11,10 @@ from gateway.wording import suggest, suggest_or_list
 
 if TYPE_CHECKING:
     from gateway.routing import Config
+
+
+#: Most causes of dead letters that are named.
+MOST_CAUSES: Final = 5
 
 
 class UnknownName(GatewayError):
@@ -62,10 +66,15 @@ def meant_type(place: Place, event_type: str) -> str:
 
 
 def _refuse_misspelt_cause(place: Place, cause: str) -> None:
-    """A cause that no dead letter has any more is no mistake, unless one has a cause like it."""
-    known = {each["cause"] for each in place.ask(lambda asked: asked.dead())}
-    if cause not in known and (hint := suggest(cause, sorted(known), closeness=0.9)):
+    """A cause that no dead letter has any more is no mistake, unless one has a cause like it; those that exist are named."""
+    known = sorted({each["cause"] for each in place.ask(lambda asked: asked.dead())})
+    if not known or cause in known:
+        return
+    if hint := suggest(cause, known, closeness=0.9):
         raise UnknownName(f'no dead letter has the cause "{cause}"  ({hint})')
+    named = ", ".join(f'"{each}"' for each in known[:MOST_CAUSES])
+    more = f", and {len(known) - MOST_CAUSES} more: `gateway dead` lists them" if len(known) > MOST_CAUSES else ""
+    terminal.note(f"dead letters have other causes: {named}{more}")
 
 
 def routes_of(config: "Config") -> Collection[str]:

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway import presets
 from gateway.cli import entries, terminal
-from gateway.cli.given import EventRefused, changed, given, missing_type
+from gateway.cli.given import EventRefused, changed, given, notes
 from gateway.cli.place import Place
 from gateway.cli.samples import fresh, sender_of, value_of
 from gateway.event.payload import parse
@@ -48,7 +48,7 @@ def play(
     is_own = source == presets.OWN or (not source and event in presets.load(presets.OWN).samples)
     sender, now = config.own if is_own else sender_of(config, source, event), time.time()
     asked = given(sender, event, changes, headers)
-    if hint := missing_type(sender, asked.body, asked.headers):
+    for hint in notes(sender, asked):
         terminal.note(f"note: {hint}")
     body = _changed(asked.body, sender, asked.changes, now)
     sent = sender_headers(sender, body, headers=asked.headers, kept=asked.written)

@@ -10,7 +10,7 @@ from gateway.cli.terminal import Column, Part
 
 
 def refused(place: Place, *, source: str, client: str, reason: str, limit: int, as_json: bool) -> int:
-    """Print the newest refused requests that match, a line each, and what to do once for each reason."""
+    """Print the newest refused requests that match, a line each, and what to do, numbered, once for each reason."""
     found = place.ask(lambda asked: asked.refused(source=source, client=client, reason=reason, limit=limit))
     if source and not found:
         refuse_unknown_source(place, source)
@@ -20,21 +20,24 @@ def refused(place: Place, *, source: str, client: str, reason: str, limit: int, 
         terminal.say("No request was refused." if not (source or client or reason) else "No such request was refused.")
     else:
         times = terminal.moments([each["at"] for each in found])
-        terminal.show_table(_COLUMNS, [_row(at, each) for at, each in zip(times, found, strict=True)])
-        for hint in dict.fromkeys(each["hint"] for each in found if each["hint"]):
-            terminal.note(hint)
+        hints = dict.fromkeys(each["hint"] for each in found if each["hint"])
+        notes = {hint: f"[{number}]" for number, hint in enumerate(hints, start=1)}
+        rows = [_row(at, each, notes.get(each["hint"], "")) for at, each in zip(times, found, strict=True)]
+        terminal.show_table(_COLUMNS, rows)
+        for hint, number in notes.items():
+            terminal.note(f"{number} {hint}")
     return 0
 
 
 _COLUMNS: Final = (
-    Column("last"), Column("count", is_number=True, leave=2), Column("source", least=6), Column("status"),
+    Column("note"), Column("last"), Column("count", is_number=True, leave=2), Column("source", least=6), Column("status"),
     Column("from", least=8, leave=1), Column("reason", least=20),
 )  # fmt: skip
 
 
-def _row(at: str, each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
+def _row(at: str, each: Mapping[str, Any], note: str) -> Sequence[Sequence[Part]]:
     style = "dim" if each["status"] < 300 else "red"
     return [
-        [at], [f"{each['count']:,}"], [each["source"]], [(str(each["status"]), style)], [each["client"]],
+        [note], [at], [f"{each['count']:,}"], [each["source"]], [(str(each["status"]), style)], [each["client"]],
         [(each["reason"], style)],
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """``gateway replay`` and ``discard``: preview, confirm, start, follow to the end, stop."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
@@ -12,7 +13,9 @@ from msgspec.structs import replace
 from gateway.cli import api, terminal
 from gateway.cli.client import NobodyListens, Unreachable
 from gateway.cli.names import refuse_unknown
+from gateway.cli.online import Online
 from gateway.cli.place import Place
+from gateway.cli.terminal import Column
 from gateway.cli.wanted import Wanted
 from gateway.errors import GatewayError
 from gateway.operate.outcomes import outcome
@@ -25,6 +28,10 @@ ASK_S: Final = 0.5
 AWAY_S: Final = 120.0
 #: Most lines of a diff that are printed.
 LONGEST_DIFF: Final = 40
+#: After a replay, the most ids and dead letters that are looked at for the reasons, and the most reasons that are printed.
+MOST_ASKED: Final = 20
+MOST_DEAD: Final = 100
+MOST_REASONS: Final = 5
 
 
 class NotConfirmed(GatewayError):
@@ -96,7 +103,30 @@ def _show_preview(preview: Mapping[str, Any], wanted: Wanted, *, as_json: bool) 
         terminal.print_json(preview)
         return
     _show_changes(preview)
+    if not preview["diff"]:
+        _show_sample(preview)
     terminal.say(f"{_how_many(preview, wanted)}; nothing was changed")
+
+
+def _show_sample(preview: Mapping[str, Any]) -> None:
+    """Print the first of the deliveries, a line each, with the reason of those that are dead."""
+    terminal.show_table(
+        _COLUMNS,
+        [
+            [[each["id"]], [each["route"]], [each["destination"]], [terminal.state(each["state"])], [each["reason"]]]
+            for each in preview["sample"]
+        ],
+    )
+    if (more := preview["count"] - len(preview["sample"])) > 0:
+        terminal.say(
+            f"... and {more:,} more; `gateway dead` counts dead letters by cause, `gateway dead --list` lists them"
+        )
+
+
+_COLUMNS: Final = (
+    Column("delivery", least=8), Column("route", least=6, leave=2), Column("destination", least=6), Column("state", leave=1),
+    Column("reason", least=16),
+)  # fmt: skip
 
 
 def _show_changes(preview: Mapping[str, Any], *, as_json: bool = False) -> None:
@@ -197,7 +227,30 @@ class Running:
         except KeyboardInterrupt:
             terminal.note(how_to_stop(activity))
             raise
+        if not as_json and _died(activity):
+            _show_end(activity, as_json=False)
+            self._say_why(activity)
+            return 1
         return _show_end(activity, as_json=as_json)
+
+    def _say_why(self, activity: Mapping[str, Any]) -> None:
+        """Why the deliveries died again, each reason once."""
+        which, online = self._wanted.which, Online(self._place.url)
+        if which.is_empty:
+            rows = [row for id_ in self._wanted.ids[:MOST_ASKED] for row in online.event(id_)["deliveries"]]
+        else:
+            # It may die of another cause than before.
+            dead = replace(which, state="dead", cause=None)
+            rows = online.deliveries(dead, limit=MOST_DEAD)["deliveries"]
+        died = Counter(
+            (each["destination"], each["reason"])
+            for each in rows
+            if each["state"] == "dead" and each["replayed_by"] == activity["id"]
+        )
+        for (destination, reason), number in died.most_common(MOST_REASONS):
+            terminal.say(f"{number:>5,}  {destination}  ", (reason, "red"))
+        if len(died) > MOST_REASONS or died.total() < activity["progress"]["dead"]:
+            terminal.note("the others: gateway dead --list")
 
     def _followed(self, activity: Mapping[str, Any]) -> Mapping[str, Any]:
         path = f"/api/activity/{api.part(activity['id'])}"
@@ -252,4 +305,8 @@ def _show_end(activity: Mapping[str, Any], *, as_json: bool) -> int:
         terminal.print_json(activity)
     else:
         terminal.say(f"{activity['verb']} of {activity['subject']}: {outcome(activity)}")
-    return 1 if activity["verb"] != "discard" and activity["progress"]["dead"] else 0
+    return 1 if _died(activity) else 0
+
+
+def _died(activity: Mapping[str, Any]) -> bool:
+    return activity["verb"] != "discard" and bool(activity["progress"] and activity["progress"]["dead"])

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from secrets import token_hex
 from typing import Final
 from urllib.parse import urlencode
@@ -23,11 +24,14 @@ from gateway.rehearsal.curl import command
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import Request
-from gateway.wording import suggest
+from gateway.wording import few, joined, suggest
+
+#: Samples that are listed where an event is unknown.
+_MOST_SAMPLES: Final = 8
 
 
 class SourceUnclear(GatewayError):
-    """There is no source of that name, or several could have sent the event."""
+    """There is no source of that name, or none or several could have sent the event."""
 
     exit_code = 2
 
@@ -42,7 +46,17 @@ def sender_of(config: Config, name: str, event: str) -> Source:
     for found in (fitting, having):
         if len(found) == 1:
             return found[0]
-    raise SourceUnclear(f"several sources could have sent this event: add --source (known: {known})")
+    if not config.sources:
+        raise SourceUnclear("routes.yaml has no source that could send it: add one")
+    if not event:
+        raise SourceUnclear(f"several sources have samples: name one, or add --source (known: {known})")
+    if having:
+        raise SourceUnclear(f"{joined([each.name for each in having])} have a sample {event}: add --source")
+    if Path(event).exists():
+        raise SourceUnclear(f"{event} does not say which source sends it: add --source (known: {known})")
+    samples = sorted({sample for each in config.sources.values() for sample in each.samples})
+    hint = suggest(event, samples) or f"samples: {few(samples, _MOST_SAMPLES) or 'none'}"
+    raise SourceUnclear(f"{event} is neither a sample of a source nor a file  ({hint})")
 
 
 def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()) -> bytes:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.cli import surroundings, terminal
 from gateway.cli.client import FAILURES, Client, NobodyListens
-from gateway.cli.given import Given, given, missing_type
+from gateway.cli.given import Given, given, notes
 from gateway.cli.samples import fresh, posted, sender_of, signed
 from gateway.errors import GatewayError
 from gateway.routing import Source, questions
@@ -40,7 +40,7 @@ def send(
     """Post ``count`` signed events; 1 if one was refused. Raises ConfigError, NobodyListens, SendRefused."""
     sender = sender_of(surroundings.loaded(config, dev=True), source, event)
     asked = given(sender, event, changes, headers)
-    if hint := missing_type(sender, asked.body, asked.headers):
+    for hint in notes(sender, asked):
         terminal.note(f"note: {hint}")
     url = to or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
     began, refused, duplicates = time.monotonic(), 0, 0
@@ -125,7 +125,9 @@ def _sentence(status: int, answer: str, event: str, types: Sequence[str]) -> str
         if fields.get("duplicate"):
             return f"{event} a duplicate of {fields.get('id')}"
         if "duplicate" in fields:
-            return f"{event} accepted as {fields.get('id')}{of_type}"
+            ids = fields.get("ids")
+            named = f"{len(ids)} events, {few(ids)}" if isinstance(ids, list) else fields.get("id")
+            return f"{event} accepted as {named}{of_type}"
         # The source has a reply of its own.
         said = f": {printable(answer.strip()[:300])}" if answer.strip() else ""
         return f"{event} accepted{of_type}, answered {status}{said}"

@@ -16,8 +16,11 @@ def show(place: Place, event_id: str, *, why: bool, request: bool, as_json: bool
         terminal.print_json(history)
         return 0
     _show_head(history)
+    now = {each["delivery_id"]: each.get("request") for each in history["requests"]}
     for each in history["deliveries"]:
         _show_delivery(each)
+        if each["state"] == "dead" and each["status"] and not request:
+            _show_address(each["id"], now.get(each["id"]))
     for each in history["held_back"]:
         terminal.gap()
         terminal.say(f"{each['route']}  {entries.fired_before(each)}")
@@ -59,6 +62,14 @@ def _show_delivery(each: Mapping[str, Any]) -> None:
         _show_attempt(one)
     if each["reason"] and not (each["attempts_made"] and each["attempts_made"][-1]["reason"] == each["reason"]):
         terminal.say(f"       {each['reason']}")
+
+
+def _show_address(delivery_id: str, request: Mapping[str, Any] | None) -> None:
+    """Where a dead delivery would be sent now: its reason may ask to correct just that."""
+    if request is not None and "url" in request:
+        terminal.say((f"       a replay sends {request['method']} {request['url']}; all of it: --request", "dim"))
+    else:
+        terminal.say((f"       where it is sent: gateway explain {delivery_id}", "dim"))
 
 
 def _show_attempt(one: Mapping[str, Any]) -> None:

@@ -96,7 +96,10 @@ def variables(preset: Preset, kind: Kind) -> str:
         for each in about
         if each.endswith("_VERIFY_TOKEN")
     }
-    lines = ["# Copy this file to .env. Every command reads it; `gateway serve` only with --env-file .env."]
+    lines = [
+        "# Copy this file to .env. `gateway serve` reads it only with --env-file .env, and `gateway test` not at all; the other",
+        "# commands read it.",
+    ]
     for name, where in about.items():
         lines += ["", f"# {where}", f"{name}="]
     return "\n".join([*lines, ""])

@@ -18,7 +18,9 @@ def test(*, config: Path, as_json: bool) -> int:
     """Run every test; 1 if one fails. Raises ConfigError."""
     loaded = read(config)
     if not loaded.tests:
-        raise NoTests(f"{config} has no tests: write some under tests: (docs/how-to/write-a-test.md)")
+        raise NoTests(
+            f'{config} has no tests: write some under tests: (the page "Write a test" of the documentation shows how)'
+        )
     results = [(each, failures(loaded, each, config.parent)) for each in loaded.tests]
     print(_as_json(results) if as_json else _as_text(results))
     return 1 if any(found for _, found in results) else 0

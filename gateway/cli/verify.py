@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.cli import surroundings, terminal
-from gateway.cli.given import given, missing_type, written_as_json
+from gateway.cli.given import given, notes, written_as_json
 from gateway.cli.samples import address_of, curl, fresh, sender_of, signed
 from gateway.egress import Egress
 from gateway.errors import GatewayError
@@ -79,7 +79,7 @@ def sign(
     """Print a request that the source accepts, as a curl command or as ``verify`` reads it. Raises ConfigError."""
     known, now = sender_of(surroundings.loaded(config, dev=True), source, event), time.time()
     asked = given(known, event, changes, headers)
-    if hint := missing_type(known, asked.body, asked.headers):
+    for hint in notes(known, asked):
         terminal.note(f"note: {hint}")
     try:
         body = fresh(asked.body, known.naming, now, asked.changes) if asked.changes else asked.body

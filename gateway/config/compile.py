@@ -193,6 +193,7 @@ class _Compiler:
             for name, each in destinations.items()
         }
         sources = {name: self._answering(each, compiler) for name, each in sources.items()}
+        own = summaries.with_usual(own, compiler.templates_of([own.name]))
         entries = [(keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section))) for keys in written.entries]
         refuse_names_twice(self._reading, entries)
         refuse_too_many(self._reading, entries)

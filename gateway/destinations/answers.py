@@ -88,7 +88,7 @@ def _elsewhere(target: Target, reply: Reply) -> str:
 
 
 def _meaning(target: Target, status: int, known: str) -> str:
-    own_trouble = "it has trouble of its own" if 500 <= status < 600 else ""
+    own_trouble = "an error on its side" if 500 <= status < 600 else ""
     login = target.login or ("" if known else "the destination has no auth")
     parts = (known or _MEANINGS.get(status, own_trouble), login if status in _ABOUT_THE_LOGIN else "")
     said = "; ".join(part for part in parts if part)

@@ -42,7 +42,7 @@ _PARTS: Final = re.compile(rf"(?:([^<>]*)<({_ADDRESS})>|({_ADDRESS}))")
 #: What a status means, and what to do.
 _MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
     {
-        421: "the server is closing the connection: it has trouble of its own, or too many connections",
+        421: "the server is closing the connection: an error on its side, or too many connections",
         450: "the mailbox is busy, or the server wants to see it tried again (greylisting)",
         452: "the server has no room, or accepts fewer recipients at once",
         530: "the server wants a login: set auth",

@@ -185,14 +185,14 @@ def _pace_s(gate: Gate, now: float) -> float:
 def _why_not_yet(gate: Gate, rules: Rules, next_start: float, now: float) -> str:
     """Why nothing starts before then, in words."""
     if gate.waits_until > now:
-        return f"it asked to wait (too many requests), next start in {_in(next_start - now)}"
+        return f"it asked to wait (too many requests), next delivery in {_in(next_start - now)}"
     if gate.next_probe is not None:
         return f"{why_open(gate.failures, gate.denied)}, next probe in {_in(next_start - now)}"
     if _pace_s(gate, now) > rules.interval_s:
         limit = "a growing pace after too many requests, "
     else:
         limit = f"rate {rate(rules.interval_s)}, " if rules.interval_s else ""
-    return f"{limit}next start in {_in(next_start - now)}"
+    return f"{limit}next delivery in {_in(next_start - now)}"
 
 
 def is_throttled(gate: Gate, now: float) -> bool:
@@ -301,14 +301,14 @@ def opened_message(name: str, gate: Gate, reason: str) -> str:
     next_s = spaced(gate.probe_interval_s)
     if gate.is_denied:
         return (
-            f"{name} denied {HELD_AFTER} different events with no success between them: {', '.join(gate.denied)}. The "
-            f"last one: {reason}. Its deliveries are held, and another event is tried in {next_s}; the first success "
+            f"{name} denied {HELD_AFTER} different events: {reason}. Nothing succeeded between them "
+            f"({', '.join(gate.denied)}): its deliveries are held, and another event is tried in {next_s}; the first success "
             "lets all of them go. Correct auth, its secret or what that login may do. If it denies only these events, their "
             "content is the cause (a web firewall, perhaps): discard them."
         )
     return (
-        f"{name} does not answer: {gate.failures} consecutive failures, the last one: {reason}. Its deliveries are held, "
-        f"and one of them is tried in {next_s}."
+        f"{name} failed: {reason}. That is {gate.failures} consecutive failures: its deliveries are held, and one of them "
+        f"is tried in {next_s}."
     )
 
 

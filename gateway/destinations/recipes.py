@@ -6,15 +6,17 @@ from typing import Final
 
 from gateway.wording import folded
 
-#: The name of each, as ``folded`` has it, and its page.
+#: The name of each, as ``folded`` has it, and the title of its page.
 _PAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "hubspot": "hubspot",
-        "pipedrive": "pipedrive",
-        "notion": "notion",
-        "salesforce": "salesforce",
-        "xobito": "xobito-as-a-destination",
-        **dict.fromkeys(("googlesheets", "googlesheet", "gsheets", "sheets", "spreadsheet"), "google-sheets"),
+        "hubspot": "Contacts to HubSpot",
+        "pipedrive": "Contacts to Pipedrive",
+        "notion": "Contacts to a Notion database",
+        "salesforce": "Contacts to Salesforce",
+        "xobito": "Contacts from one Xobito workspace to another",
+        **dict.fromkeys(
+            ("googlesheets", "googlesheet", "gsheets", "sheets", "spreadsheet"), "Contacts to a Google sheet"
+        ),
     }
 )
 
@@ -22,4 +24,4 @@ _PAGES: Final[Mapping[str, str]] = MappingProxyType(
 def recipe(name: str) -> str:
     """What to write instead of ``name`` as a type of destination; empty if there is no page about it."""
     page = _PAGES.get(folded(name))
-    return f'use the type "http", as docs/how-to/{page}.md shows' if page else ""
+    return f'use the type "http", as the page "{page}" of the documentation shows' if page else ""

@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: Percentage of ended deliveries that must be delivered for a destination to count as healthy.
+from gateway.wording import spaced
+
+#: Percentage of the last hour's ended deliveries above which the failure of the last ones is not yet ``giving up``.
 GOOD_ENOUGH: Final = 95.0
 
 #: Every condition, the most urgent first, with what it means.
 CONDITIONS: Final[Mapping[str, str]] = {
-    "circuit open": "it does not answer: one delivery at a time is tried, and the others wait",
+    "circuit open": "its last attempts failed: one delivery at a time is tried, and the others wait",
     "denied": "it denied several events in a row: one at a time is tried, and the others wait",
-    "giving up": "too many of its deliveries became dead letters in the last hour",
+    "giving up": "the last of its deliveries became dead letters, as did more than 5 % of those of the last hour",
     "paused": "a person, the file or the gateway holds its deliveries",
     "probing": "its circuit is open, and one delivery is being tried",
     "throttled": "it says that it gets too many requests, and has accepted nothing since",
     "failing": "its last attempts failed",
-    "dead letters": "it works, but some of its deliveries were given up",
+    "dead letters": "some of its deliveries were given up, and nobody has replayed or discarded them",
     "healthy": "it accepts what it is sent",
     "idle": "nothing was sent to it in the last hour",
     "not in routes.yaml": "the file no longer has it, and its deliveries cannot be sent",
@@ -38,8 +40,8 @@ def condition(destination: Mapping[str, Any]) -> str:
         return "throttled"
     if destination["failures"] > 0:
         return "failing"
-    share = success(destination)
-    if share is not None and share < GOOD_ENOUGH:
+    share, (delivered, died) = success(destination), _last(destination)
+    if share is not None and share < GOOD_ENOUGH and died and not delivered:
         return "giving up"
     if destination["dead"]:
         return "dead letters"
@@ -50,3 +52,23 @@ def success(destination: Mapping[str, Any]) -> float | None:
     """Percentage delivered of the deliveries that ended in the last hour; None if none did."""
     delivered, died = destination["delivered_1h"], destination["died_1h"]
     return 100 * delivered / (delivered + died) if delivered + died else None
+
+
+def lately(destination: Mapping[str, Any]) -> str:
+    """``works now; 4 died in the last hour, the last one 12 min ago``: what its condition does not say; empty: nothing."""
+    delivered, _ = _last(destination)
+    works = "works now" if delivered and destination["condition"] == "dead letters" else ""
+    died = destination["traffic"]["died"]
+    since = next((minutes for minutes, number in enumerate(reversed(died)) if number), None)
+    if since is None:
+        return works
+    ago = f"{spaced(since * 60)} ago" if since else "just now"
+    last = f"the last one {ago}" if sum(died) > 1 else ago
+    return "; ".join(filter(None, [works, f"{sum(died):,} died in the last hour, {last}"]))
+
+
+def _last(destination: Mapping[str, Any]) -> tuple[int, int]:
+    """How many were delivered and how many died in the last minute in which a delivery ended."""
+    traffic = destination["traffic"]
+    minutes = zip(reversed(traffic["delivered"]), reversed(traffic["died"]), strict=True)
+    return next(((delivered, died) for delivered, died in minutes if delivered or died), (0, 0))

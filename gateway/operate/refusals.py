@@ -99,6 +99,14 @@ _SIGNATURES: Final = (
         re.compile(r"the timestamp is \d+ s in the future"),
         "It was signed later than now: the clock of {title} is ahead, or the clock of this machine is behind.",
     ),
+    (
+        re.compile(r"the timestamp .* not in "),
+        "Name the unit in which {title} writes it: verify: {{timestamp: {{unit: ms}}}}; known: s, ms, iso, http.",
+    ),
+    (
+        re.compile(r"is not a handshake"),
+        "It is neither an event nor a handshake: if somebody opened the address in a browser, there is nothing to do.",
+    ),
     (re.compile(r"no secret is valid any more"), "Every secret here is past its until: {secret}."),
 )
 _OTHER_SIGNATURE: Final = "Check how {title} signs with gateway verify, and the secret here ({secret})."

@@ -12,7 +12,7 @@ from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
 from gateway.model import Attempt, Delivery, Lookup
 from gateway.operate import figures
-from gateway.operate.conditions import condition
+from gateway.operate.conditions import condition, lately
 from gateway.operate.waiting import why_waiting
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Pause
@@ -216,7 +216,8 @@ def destination(
         "last_error": error and {"at": iso_time(error.at), "reason": error.reason, "event_id": error.event_id},
         **figures.destination_stats(numbers),
     }
-    return {**found, "condition": condition(found)}
+    found["condition"] = condition(found)
+    return {**found, "lately": lately(found)}
 
 
 def _address(known: "Destination", config: "Config") -> str:

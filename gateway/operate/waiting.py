@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def why_waiting(name: str, config: "Config", standing: "Standing", numbers: "DestinationStats") -> str:
-    """``rate 60/min, next start in 0.4 s``; empty if none waits, or each of them is about to start."""
+    """``rate 60/min, next delivery in 0.4 s``; empty if none waits, or each of them is about to start."""
     known = config.destinations.get(name)
     if known is None or numbers.pending <= standing.in_flight:
         return ""

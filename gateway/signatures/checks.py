@@ -14,7 +14,7 @@ from gateway.signatures.keys import Key, any_equal, key_of, stand_in
 from gateway.signatures.message import Joint, Message, joints, message
 from gateway.signatures.request import Reading, Request, Stop
 from gateway.signatures.schemes import NAMELESS, Scheme, Timestamp
-from gateway.signatures.timestamps import UNITS
+from gateway.signatures.timestamps import UNITS, misread
 
 #: Signatures of one header that are checked; a sender that rotates its key sends two.
 MOST_SIGNATURES: Final = 16
@@ -156,7 +156,7 @@ class Check(Struct, frozen=True):
         reading.timestamp = self._timestamp(reading, stamp)
         written = UNITS[stamp.unit](reading.timestamp)
         if written is None:
-            raise Stop(f"the timestamp is not in {stamp.unit}")
+            raise Stop(misread(reading.timestamp, stamp.unit))
         age = now - written
         if reading.steps is not None:
             when = "ago" if age >= 0 else "ahead"

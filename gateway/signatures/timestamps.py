@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Final
 
+from gateway.wording import escaped
+
 _SECONDS: Final = re.compile(rb"[0-9]{1,11}")
 _MILLISECONDS: Final = re.compile(rb"[0-9]{1,14}")
 _ISO: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
@@ -42,6 +44,19 @@ UNITS: Final[Mapping[str, Callable[[bytes], float | None]]] = {
     "iso": _iso,
     "http": _http,
 }
+
+
+#: Characters of a timestamp that are quoted: more than any of them has.
+_QUOTED: Final = 40
+
+
+def misread(text: bytes, unit: str) -> str:
+    """Why a text is not a timestamp in ``unit``, and in which one it would be."""
+    if not text:
+        return "the timestamp is missing"
+    shown = escaped(text[:_QUOTED].decode("latin-1"))
+    fitting = next((each for each, read in UNITS.items() if read(text) is not None), "")
+    return f'the timestamp "{shown}" is {f"in {fitting}, not in {unit}" if fitting else f"not in {unit}"}'
 
 
 def written_time(now: float, unit: str) -> str:

@@ -45,7 +45,10 @@ def arrived(sink):
 def test_a_thousand_dead_letters_are_sent_again_and_all_arrive_once(gateway, sink):
     given_dead(gateway, 1000)
     dry = gateway.verb("replay", "--dead", "--destination", "crm", "--dry-run")
-    assert dry.stdout == "1,000 deliveries would be replayed; nothing was changed\n"
+    *listed, more, said = dry.stdout.splitlines()
+    assert said == "1,000 deliveries would be replayed; nothing was changed"
+    assert [line.split()[2:5] for line in listed[1:]] == [["crm", "dead", "answered"]] * 5
+    assert more.startswith("... and 995 more; `gateway dead` counts dead letters by cause")
     before = len(arrived(sink))
     sink.at("/crm", answer(200))
     done = gateway.verb("replay", "--dead", "--destination", "crm", "--cause", "answered 422", "--yes")
@@ -59,7 +62,30 @@ def test_a_thousand_dead_letters_are_sent_again_and_all_arrive_once(gateway, sin
 def test_what_dies_again_is_told_and_is_an_exit_code(gateway):
     given_dead(gateway, 3)
     done = gateway.verb("replay", "--dead", "--yes", check=False)
-    assert (done.returncode, done.stdout) == (1, "replay of dead: 3 dead\n")
+    assert done.returncode == 1
+    said, why = done.stdout.splitlines()
+    assert said == "replay of dead: 3 dead"
+    assert why.startswith("    3  crm  answered 422")
+    [first, *_] = json.loads(gateway.verb("dead", "--list", "--json").stdout)
+    again = gateway.verb("replay", first["event_id"], check=False)
+    assert again.stdout.splitlines()[1].startswith("    1  crm  answered 422")
+
+
+def test_a_cause_that_no_dead_letter_has_names_those_that_exist(gateway):
+    given_dead(gateway, 1)
+    done = gateway.verb("replay", "--dead", "--cause", "404", "--yes")
+    assert done.stdout == "No dead letters to replay (404).\n"
+    assert done.stderr == 'dead letters have other causes: "answered 422"\n'
+
+
+def test_a_dead_letter_names_the_request_that_a_replay_sends(gateway, sink):
+    [event_id] = given_dead(gateway, 1)
+    shown = " ".join(gateway.verb("show", event_id).stdout.split())
+    assert f"a replay sends POST {sink.url}/crm" in shown
+    listed = gateway.verb("dead", "--list")
+    [delivery] = json.loads(gateway.verb("dead", "--list", "--json").stdout)
+    assert listed.stderr.startswith(f"method, URL and body of one: gateway explain {delivery['id']}")
+    assert f"POST {sink.url}/crm" in gateway.verb("explain", delivery["id"]).stdout
 
 
 @pytest.mark.parametrize("is_running", [True, False])
@@ -185,7 +211,7 @@ def test_without_a_gateway_they_go_out_at_its_next_start(gateway, sink):
     given_dead(gateway, 1200)
     gateway.terminate()
     gateway.kill()
-    assert gateway.verb("replay", "--dead", "--dry-run").stdout.startswith("1,200 deliveries")
+    assert "\n1,200 deliveries would be replayed" in gateway.verb("replay", "--dead", "--dry-run").stdout
     assert gateway.verb("replay", "--dead", check=False).returncode == 2
     done = gateway.verb("replay", "--dead", "--yes", "--reason", "fixed")
     assert "1,200 waiting" in done.stdout

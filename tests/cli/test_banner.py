@@ -63,8 +63,8 @@ def tokens(said):
 def test_the_verify_token_of_a_handshake_is_said_and_only_the_demo_one_is_shown(tmp_path):
     known = "the verify token to enter at Meta (WhatsApp, Instagram, Messenger) is"
     assert tokens(printed(tmp_path, ASKING)) == [
-        f"{known} xobito-demo-secret until you set your own: ${{META_VERIFY_TOKEN}}, which is read on every reload",
-        f"{known} xobito-demo-secret until you set your own: ${{META_SECRET}}, which is read on every reload",
+        f"{known} gateway-demo-secret until you set your own: ${{META_VERIFY_TOKEN}}, which is read on every reload",
+        f"{known} gateway-demo-secret until you set your own: ${{META_SECRET}}, which is read on every reload",
     ]
     said = printed(tmp_path, ASKING, META_VERIFY_TOKEN="the-token-of-ours", META_SECRET="the-secret-of-ours")
     assert tokens(said) == [
@@ -72,3 +72,21 @@ def test_the_verify_token_of_a_handshake_is_said_and_only_the_demo_one_is_shown(
         f"{known} the one from ${{META_SECRET}}, which is read on every reload",
     ]
     assert "of-ours" not in said.partition("curl")[0]
+
+
+def test_one_that_listens_elsewhere_says_how_to_send_to_it_from_another_terminal(tmp_path):
+    usual = printed(tmp_path, small.routes(presets.load("github"), KINDS["slack"]))
+    assert "gateway send" not in usual
+    config = load(tmp_path / "routes.yaml", environ={}, dev=True)
+    said = banner(config, "http://127.0.0.1:9090", "http://127.0.0.1:9091", "sqlite:///gateway.db", tmp_path)
+    [line] = [line.strip() for line in said.splitlines() if "gateway send" in line]
+    assert re.fullmatch(r"More, signed and as new events: gateway send \S+ --to http://127.0.0.1:9090", line)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [("one", "records one: its url is not set"), ("one two", "records one, two: their urls are not set")],
+)
+def test_the_inbox_counts_the_destinations_that_it_records(tmp_path, names, said):
+    destinations = ", ".join(f'{name}: {{url: "${{{name.upper()}_URL}}"}}' for name in names.split())
+    assert said in printed(tmp_path, f"version: 1\nsources: {{}}\ndestinations: {{{destinations}}}\nroutes: []\n")

@@ -8,12 +8,14 @@ import resource
 import time
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from gateway import presets
-from gateway.cli import doctor, surroundings
+from gateway.cli import doctor, surroundings, troubles
 from gateway.config import load
+from gateway.errors import ConfigError, Place, Problem
 from gateway.machine.memory import MIB
 from gateway.routing import Source
 from gateway.signatures import Verifier
@@ -26,6 +28,7 @@ from gateway.store.sqlite.lock import owner_of
 from tests.egress.proxy import Proxy
 from tests.sink import Sink, answer, raw
 from tests.smtp import MailServer
+from tests.world import World, numbered, to_crm
 
 GIB = 1024**3
 
@@ -197,7 +200,7 @@ def test_a_file_of_secrets_is_for_its_owner_alone(tmp_path, mode, remedy):
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (None, "ok"),
+        (None, "warn"),
         ({"status": "ready"}, "ok"),
         ({"status": "ready", "config": "rejected: 1 problem, since then"}, "warn"),
     ],
@@ -350,19 +353,51 @@ def test_a_file_destination_that_cannot_be_written_fails(tmp_path, capsys, monke
 
 
 @pytest.mark.parametrize(
-    ("word", "held", "said"),
+    ("word", "held", "remedy"),
     [
-        ("circuit open", "circuit open after 5 failures, next probe in 21 s", "circuit open after 5 failures"),
-        ("paused", "paused by ada: an upgrade", "paused by ada: an upgrade"),
+        ("circuit open", "circuit open after 5 failures, next probe in 21 s", "check that its server runs"),
+        ("denied", "3 different events denied, next probe in 21 s", "correct what its answer objects to"),
+        ("giving up", "", "`gateway replay --dead --destination crm`"),
+        ("paused", "paused by ada: an upgrade", "`gateway destinations resume crm`"),
+        ("paused", "paused in routes.yaml", "remove its paused: from routes.yaml"),
+        ("not in routes.yaml", "", "put it back into routes.yaml"),
         ("dead letters", "", None),
+        ("failing", "", None),
         ("healthy", "", None),
     ],
 )
-def test_the_destinations_that_a_running_gateway_holds_are_told(word, held, said):
-    error = {"reason": "connection refused"} if word == "circuit open" else None
-    described = {"name": "crm", "condition": word, "held": held, "last_error": error, "muted": None}
-    found = list(doctor.held([described]))
-    assert [(each.check, each.verdict, each.remedy) for each in found] == (
-        [("crm", "warn", "see `gateway destinations`")] if said else []
+def test_a_destination_that_gets_nothing_or_gives_up_is_named_with_the_reason_and_the_remedy(word, held, remedy):
+    error = {"reason": "connection refused"}
+    described = {
+        "name": "crm", "condition": word, "held": held, "waits": "", "lately": "", "last_error": error, "muted": None,
+        "pending": 0, "dead": 1,
+    }  # fmt: skip
+    found = list(troubles.held([described]))
+    assert [name for name, _, _ in found] == (["crm"] if remedy else [])
+    assert all(held in said and "connection refused" in said and remedy in what for _, said, what in found)
+
+
+def test_dead_letters_are_counted_by_destination_while_no_gateway_runs(tmp_path, capsys, monkeypatch):
+    async def give_up() -> None:
+        async with World(tmp_path, (tmp_path / "routes.yaml").read_text()) as world:
+            world.clock.now = time.time()
+            for number in range(3):
+                await world.receive(numbered(number))
+            await world.turn()
+
+    with Sink(answer(404, b"no such page")) as sink:
+        (tmp_path / "routes.yaml").write_text(to_crm(sink))
+        asyncio.run(give_up())
+    monkeypatch.setenv("GATEWAY_ADMIN_BIND", "127.0.0.1:9")
+    found = {each["check"]: each for each in findings(tmp_path, capsys, url="")}
+    assert found["gateway"]["said"] == "no gateway is running: what is below is read from its store"
+    assert found["dead letters"]["said"] == "3 deliveries were given up: crm 3"
+    assert "`gateway dead`" in found["dead letters"]["remedy"]
+    assert "answered 404: no such page" in found["crm"]["said"]
+
+
+def test_a_warning_is_not_counted_as_a_problem_of_a_refused_file():
+    said = [Problem(Place("routes.yaml"), "wrong", "mend it"), Problem(Place("routes.yaml"), "odd", "", "warning")]
+    assert doctor.configuration(Path("routes.yaml"), ConfigError(said), is_running=False).said == (
+        "routes.yaml: 1 problem in the configuration"
     )
-    assert all(said in each.said and (not error or "connection refused" in each.said) for each in found)

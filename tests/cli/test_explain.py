@@ -246,7 +246,10 @@ def test_several_sources_need_to_be_told_apart(folder, tmp_path):
     two = ROUTES.replace("destinations:", '  other: {preset: xobito, secret: "s2"}\ndestinations:', 1)
     (tmp_path / "routes.yaml").write_text(two)
     (tmp_path / "tenant.key").write_text(KEY_FILE)
-    assert "add --source (known: xobito, other)" in run(tmp_path, "explain", "contact.created").stderr
+    assert (
+        "xobito and other have a sample contact.created: add --source"
+        in run(tmp_path, "explain", "contact.created").stderr
+    )
     done = run(tmp_path, "explain", "contact.created", "--source", "other")
     assert line_with(done.stdout, "contact-to-crm (").endswith('source: xobito event.source: "other"')
 

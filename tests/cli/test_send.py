@@ -1,10 +1,11 @@
 """What ``gateway send`` says of an answer."""
 
 import json
+import re
 
 import pytest
 
-from gateway.cli import send
+from gateway.cli import given, samples, send
 from gateway.config import load
 from gateway.presets import load as load_preset
 from gateway.signatures import Request
@@ -30,6 +31,11 @@ def test_several_types_are_listed_and_many_are_counted():
     answer = '{"id": "evt_1", "duplicate": false}'
     assert send._sentence(202, answer, "it", ["a", "b"]) == "it accepted as evt_1, types a, b"
     assert send._sentence(202, answer, "it", ["a", "b", "c", "d"]) == "it accepted as evt_1, types a, b, c and 1 more"
+
+
+def test_a_request_that_was_split_has_several_events():
+    answer = '{"id": "evt_1", "ids": ["evt_1", "evt_2"], "duplicate": false}'
+    assert send._sentence(202, answer, "it", ["a", "b"]) == "it accepted as 2 events, evt_1, evt_2, types a, b"
 
 
 SOURCES = """version: 1
@@ -66,3 +72,38 @@ def test_the_types_of_a_request_are_those_under_which_it_is_stored(tmp_path, sou
     (tmp_path / "routes.yaml").write_text(SOURCES)
     config = load(tmp_path / "routes.yaml", environ={})
     assert [*send._types(config.sources[source], request_)] == types
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ("messages.txt", 'messages.txt is neither a sample of a source nor a file  (did you mean "messages.text"?)'),
+        ("nothing/like.json", "nothing/like.json is neither a sample of a source nor a file  (samples: "),
+        ("routes.yaml", "routes.yaml does not say which source sends it: add --source (known: meta, slack, "),
+        ("", "several sources have samples: name one, or add --source"),
+    ],
+)
+def test_an_event_that_no_source_has_is_said_to_be_unknown(tmp_path, monkeypatch, event, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "routes.yaml").write_text(SOURCES)
+    config = load(tmp_path / "routes.yaml", environ={})
+    with pytest.raises(samples.SourceUnclear, match=re.escape(said)):
+        samples.sender_of(config, "", event)
+    again = load(tmp_path / "routes.yaml", environ={}).sources["mine"]
+    assert samples.sender_of(config, "mine", event).name == again.name
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("attrs.fristname=Ada", ['the event has no attrs.fristname, which --set adds: did you mean "firstname"?']),
+        ("payload.dta.id=1", ['the event has no payload.dta.id, which --set adds: did you mean "data"?']),
+        ("attrs.firstname=Ada", []),
+        ("attrs.vat_id=DE1", []),
+    ],
+)
+def test_a_field_that_set_adds_and_that_is_like_another_one_is_noted(tmp_path, change, said):
+    (tmp_path / "routes.yaml").write_text(SOURCES)
+    source = load(tmp_path / "routes.yaml", environ={}).sources["mine"]
+    asked = given.given(source, "contact.created", [change])
+    assert [note for note in given.notes(source, asked) if "--set" in note] == said

@@ -85,8 +85,14 @@ def test_either_alone_is_enough(tmp_path):
         (["--source", "githb"], 'unknown sender githb: did you mean "github"?'),
         (["--source", "whatsap"], 'unknown sender whatsap: did you mean "meta"?'),
         (["--to", "slak"], 'unknown type of destination slak: did you mean "slack"?'),
-        (["--to", "HubSpot"], 'HubSpot: use the type "http", as docs/how-to/hubspot.md shows'),
-        (["--to", "google-sheets"], 'use the type "http", as docs/how-to/google-sheets.md shows'),
+        (
+            ["--to", "HubSpot"],
+            'HubSpot: use the type "http", as the page "Contacts to HubSpot" of the documentation shows',
+        ),
+        (
+            ["--to", "google-sheets"],
+            'use the type "http", as the page "Contacts to a Google sheet" of the documentation shows',
+        ),
     ],
 )
 def test_an_unknown_one_is_a_mistake_of_usage_and_nothing_is_written(tmp_path, arguments, said):

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway import presets
 from gateway.config import load
-from gateway.operate.conditions import condition
+from gateway.operate.conditions import condition, lately
 from gateway.rehearsal.explained import explained
 from gateway.rehearsal.rehearse import rehearse, sender_headers
 from gateway.routing import Config
@@ -99,12 +99,13 @@ def a_destination(name: str = "slack-leads", **changes) -> dict[str, Any]:
         "pending": 0, "dead": 0, "delivered": 48213, "discarded": 2, "oldest_due_s": 0.0, "delivered_1h": 412,
         "retried_1h": 0, "died_1h": 0, "p50_ms": 84.0, "p95_ms": 310.0, "traffic": an_hour(14), **changes,
     }  # fmt: skip
-    return {**found, "condition": condition(found)}
+    found["condition"] = condition(found)
+    return {**found, "lately": lately(found)}
 
 
 def an_error(**changes) -> dict[str, Any]:
     return {
-        "at": "2026-11-28T03:12:26.000Z", "reason": "answered 503: upstream is down for maintenance (it has trouble of its own)",
+        "at": "2026-11-28T03:12:26.000Z", "reason": "answered 503: upstream is down for maintenance (an error on its side)",
         "event_id": an_id("evt", 36), **changes,
     }  # fmt: skip
 

@@ -316,7 +316,9 @@ def test_the_message_of_a_denial_names_the_events_and_what_to_correct():
     ):
         assert part in said
     assert "accepts events again" in closed_message("crm", denied("evt_1", "evt_2", "evt_3"))
-    assert opened_message("crm", failed(5), "timed out").startswith("crm does not answer: 5 consecutive failures")
+    assert opened_message("crm", failed(5), "timed out").startswith(
+        "crm failed: timed out. That is 5 consecutive failures"
+    )
     assert closed_message("crm", failed(7)).startswith("crm answers again, after 7 consecutive failures")
 
 
@@ -462,7 +464,7 @@ def test_every_gate_opens_again_by_itself(outcomes):
 )
 def test_how_long_it_waits_is_said_as_people_say_it(wait_s, said):
     gate = learned(Gate(), Learned(outcome="limited", wait_s=wait_s), 0.0, "d")
-    assert permit(gate, OPEN_RULES, 0.0).why.endswith(f"next start in {said}")
+    assert permit(gate, OPEN_RULES, 0.0).why.endswith(f"next delivery in {said}")
 
 
 def test_while_a_circuit_is_open_one_time_is_said_that_of_the_next_probe():

@@ -325,7 +325,7 @@ def test_only_the_beginning_of_a_long_answer_is_told_and_on_one_line() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, seconds: float) -> None:
-    assert judged(503, retry_after=value) == Retry("answered 503 (it has trouble of its own)", after_s=seconds)
+    assert judged(503, retry_after=value) == Retry("answered 503 (an error on its side)", after_s=seconds)
 
 
 def test_a_date_to_retry_after_is_compared_with_the_answers_own_clock() -> None:

@@ -214,7 +214,7 @@ def test_a_rate_limit_is_waited_for() -> None:
 
 
 def test_slacks_own_trouble_is_tried_again() -> None:
-    assert judged(500, b"rollup_error") == Retry("answered 500: rollup_error (it has trouble of its own)")
+    assert judged(500, b"rollup_error") == Retry("answered 500: rollup_error (an error on its side)")
     assert isinstance(judged(503, b"no_service"), Retry)
 
 

@@ -341,7 +341,7 @@ async def test_nothing_that_is_stored_or_said_repeats_a_token(tmp_path, capsys, 
         async with world(tmp_path, to_crm(sink, server)) as gateway:
             server.behave(answers(200, {"access_token": token, "expires_in": 60}))
             [made] = await delivered(gateway, 1)
-            assert made.reason == "answered 500: unknown token *** (it has trouble of its own)"
+            assert made.reason == "answered 500: unknown token *** (an error on its side)"
             assert said not in str(await gateway.store.event(made.event_id))
         assert said not in str(capsys.readouterr())
         assert said.encode() not in (tmp_path / "gateway.db").read_bytes()

@@ -133,7 +133,7 @@ def test_the_summary_of_a_preset_says_something_about_each_of_its_samples(tmp_pa
     for type_, body in preset.samples.items():
         headers = [(each.encode(), value.encode()) for each, value in preset.sample_headers[type_].items()]
         event = source.received(headers, body, now=0.0)[0].event
-        assert source.summary is not None or name == presets.OWN
+        assert source.summary is not None
         assert 2 <= len(summaries.summary(config, event)) <= subjects.LONGEST
 
 
@@ -177,3 +177,12 @@ def test_a_secret_of_the_file_is_hidden_in_it(tmp_path):
     event = config.sources["xobito"].received([], BODY, now=0.0)[0].event
     assert summaries.summary(config, event) == "*** ***"
     assert isinstance(config.masks, Masks)
+
+
+def test_the_summary_of_an_event_of_the_gateway_begins_with_the_cause(tmp_path):
+    (tmp_path / "routes.yaml").write_text(HEAD.replace(" MORE", ""))
+    config = load(tmp_path / "routes.yaml", environ={}, no_env=True)
+    body = presets.load(presets.OWN).samples["gateway.circuit.opened"]
+    said = summaries.summary(config, config.own.received([], body, now=0.0)[0].event)
+    assert said.startswith("crm failed: answered 503 (an error on its side). That is 5 consecutive failures: ")
+    assert "gateway.circuit.opened" not in said

@@ -42,9 +42,9 @@ async def test_a_backlog_of_a_rate_names_the_rate_and_the_next_start(tmp_path):
             for number in range(3):
                 await desk.receive(numbered(number))
             await desk.later(10)
-            assert await told(desk) == "rate 6/min, next start in 10 s"
+            assert await told(desk) == "rate 6/min, next delivery in 10 s"
             _, [crm] = await desk.ask("/api/destinations")
-            assert condition(crm) == ("healthy; rate 6/min, next start in 10 s", "green")
+            assert condition(crm) == ("healthy; rate 6/min, next delivery in 10 s", "green")
             desk.clock.now += 10
             assert await told(desk) == "rate 6/min", "between two starts"
 
@@ -56,10 +56,10 @@ async def test_after_too_many_requests_the_pace_is_named(tmp_path):
             for number in range(5):
                 await desk.receive(numbered(number))
             await desk.turn()
-            assert (await told(desk)).startswith("it asked to wait (too many requests), next start in ")
+            assert (await told(desk)).startswith("it asked to wait (too many requests), next delivery in ")
             sink.at("/", answer(200))
             await desk.later(61)
-            assert await told(desk) == "a growing pace after too many requests, next start in 1.0 s"
+            assert await told(desk) == "a growing pace after too many requests, next delivery in 1.0 s"
 
 
 @pytest.mark.parametrize(

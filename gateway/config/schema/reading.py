@@ -17,7 +17,7 @@ T = TypeVar("T")
 P = TypeVar("P", bound=Callable[..., object])
 
 #: What `dev` uses for the secret of a source, and for a destination's text, if a variable is not set.
-DEMO_SECRET: Final = "xobito-demo-secret"  # noqa: S105 - public, for a developer's machine
+DEMO_SECRET: Final = "gateway-demo-secret"  # noqa: S105 - public, for a developer's machine
 DEMO_TEXT: Final = "demo"
 #: The value of every unset variable when a file is checked without its environment.
 TEST_TEXT: Final = "test"
