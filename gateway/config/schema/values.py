@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gateway import presets
-from gateway.config.schema.reading import Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
+from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
+from gateway.config.text import variables
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, json_scalar
 from gateway.model import Secret
 from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest_or_list
@@ -183,11 +184,20 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+_TAG: Final = re.compile(r"\{\{.*\}\}|\{%.*%\}", re.DOTALL)
+
+
 @shaped({**TEXT, "title": "secret"})
 def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as part of a line of the file."""
     if isinstance(node, Scalar) and "${" not in node.text and node.text:
         reading.report.hide(node.content, node.text)
+        if name := variables.named_unrendered(node.text):
+            reading.error(node, f"{label}: {NOT_A_VARIABLE}", f'write "${{{name}}}"')
+            return None
+        if _TAG.search(node.text):
+            reading.error(node, f"{label} is not a template: its braces would be part of it", 'write "${NAME}"')
+            return None
     written = words(reading, node, label)
     if written is None:
         return None
