@@ -39,6 +39,8 @@ class Reading:
     no_env: bool = False
     #: The section that a misplaced key belongs to, as a noun; empty: none has it.
     home_of: Callable[[str], str] = lambda _key: ""
+    #: A hint that names the field which is meant by an unknown one, from the samples of an entry; empty if there is none.
+    field_like: Callable[[str], str] = lambda _path: ""
     #: Unset variables, with the place of first use.
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.
