@@ -184,7 +184,7 @@ def auth(reading: Reading, keys: AuthKeys | None, *, is_mail: bool = False) -> t
     if len(ways) != 1:
         if ways:
             reading.error(keys.place, f"auth needs one of {_SOME_WAYS}, not {' and '.join(ways)}", "keep one")
-        else:
+        elif not keys.written:
             reading.error(keys.place, "auth is empty", "add bearer, basic, header, oauth2 or aws")
         return None
     if is_mail and keys.basic is None and "basic" not in ways:

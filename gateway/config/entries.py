@@ -323,7 +323,7 @@ class EntryCompiler:
         shown = pattern.shown
         if found := re.search(r"[,\s]", pattern.text):
             kind = "comma" if found[0] == "," else "space"
-            each = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
+            each = ", ".join(re.split(r"[,\s]+(?:(?:or|OR|and|\|\|?)\s+)?", shown.strip(", ")))
             self._reading.error(
                 pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{each}]"
             )

@@ -218,6 +218,9 @@ def _verifier(reading: Reading, name: str, keys: SourceKeys, *, learns: bool) ->
 def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...] | None:
     blocks = presets.load(keys.preset or "").verify
     own = keys.verify
+    if "preset" in keys.written and keys.preset is None:
+        # It is reported: what of it is left out here is not known.
+        return None
     if isinstance(own, Scalar):
         return OPEN
     if own is None and not blocks:

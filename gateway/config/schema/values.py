@@ -9,7 +9,7 @@ from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape
 from gateway.config.text import variables
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, json_scalar
 from gateway.model import Secret
-from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest_or_list
+from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: The longest time that anything can be kept or remembered.
@@ -164,7 +164,13 @@ def preset(instead: str) -> Parser[str]:
 
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-method: Final = choice(METHODS, "method")
+
+
+def _method_like(text: str) -> str:
+    return suggest(text.upper(), METHODS, closeness=0.7) or f"known: {', '.join(METHODS)}"
+
+
+method: Final = choice(METHODS, "method", advice=_method_like)
 
 
 def _name(written: Words, label: str) -> str:
@@ -209,6 +215,19 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     return Secret(written.text)
 
 
+#: Keys of a map of which only the value is meant.
+_NAMING: Final = frozenset({"type", "types", "event", "event_type", "name", "destination", "source"})
+
+
+def _as_list(node: Map) -> str:
+    """The values that a map is meant as: ``{crm}``, ``{type: contact.created}``."""
+    found = [
+        pair.value.text if pair.key.text in _NAMING and isinstance(pair.value, Scalar) else pair.key.text
+        for pair in node.pairs
+    ]
+    return (found[0] if len(found) == 1 else f"[{', '.join(found)}]") if all(found) and found else "[one, two]"
+
+
 def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
     """One value, or a list of values."""
     one = shape_of(parse)
@@ -216,7 +235,7 @@ def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
     @shaped({"anyOf": [one, {"type": "array", "items": one}]})
     def parse_all(reading: Reading, node: Node, label: str) -> tuple[T, ...] | None:
         if isinstance(node, Map):
-            reading.error(node, f"{label} must be one value or a list, not a map", "write [one, two]")
+            reading.error(node, f"{label} must be one value or a list, not a map", f"write {_as_list(node)}")
             return None
         nodes = node.nodes if isinstance(node, Items) else (node,)
         found = [parse(reading, each, label) for each in nodes]
