@@ -24,7 +24,8 @@ _BRACES_VALUE: Final = re.compile(
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
-    if (certain := _quote_left_open(spot, lines) or indentation.dash_without_space(spot, lines)) is not None:
+    certain = _quote_left_open(spot, lines) or indentation.dash_without_space(spot, lines)
+    if (certain := certain or indentation.misindented(spot, lines)) is not None:
         return certain
     found = (recognize(spot) for recognize in _MISTAKES)
     unknown = Mistake(
