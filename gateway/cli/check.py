@@ -26,7 +26,7 @@ def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
         _FORMATS[output](config, [*error.problems, *exposed])
         return 1
     # Without an environment this is not the machine of the gateway.
-    unwritable = () if no_env else surroundings.unwritable(config, loaded)
+    unwritable = surroundings.unwritable(config, loaded, elsewhere=no_env)
     warnings = [*loaded.warnings, *exposed, *unwritable]
     _FORMATS[output](config, warnings)
     refused = strict and bool(warnings)

@@ -210,13 +210,15 @@ def test_a_terminal_in_another_encoding_shows_what_it_can(tmp_path):
 FILED = HEAD + "destinations: {archive: {type: file, path: archive/events.ndjson}}\nalways: [{to: archive}]\n"
 
 
-def test_a_file_whose_folder_does_not_exist_is_warned_of_where_the_gateway_runs(tmp_path):
+def test_a_file_whose_folder_does_not_exist_is_warned_of(tmp_path):
     warned = run(tmp_path, FILED)
     assert warned.returncode == 0
     assert (
         "archive/events.ndjson: its folder archive does not exist  (mkdir -p archive, in the working" in warned.stdout
     )
-    assert "folder" not in run(tmp_path, FILED, "--no-env").stdout
+    assert "its folder archive does not exist" in run(tmp_path, FILED, "--no-env").stdout
+    for unknown in ("/srv/gateway/archive", "${FOLDER}"):
+        assert "folder" not in run(tmp_path, FILED.replace("archive/", f"{unknown}/"), "--no-env").stdout
     (tmp_path / "archive").mkdir()
     assert "folder" not in run(tmp_path, FILED).stdout
 
@@ -237,3 +239,11 @@ def test_a_variable_that_is_empty_is_told_from_one_that_is_not_there(tmp_path, l
     done = run(tmp_path, GOOD.replace("https://crm.example.com", "${A_URL}"))
     assert "not set: A_URL (line 3)" in done.stdout
     assert said in done.stdout
+
+
+def test_a_variable_with_a_name_like_one_that_is_set_is_answered_with_it(tmp_path):
+    (tmp_path / ".env").write_text("GITHUB_SECRT=x\nA_URL=\n")
+    urls = "https://crm.example.com/${GITHUB_SECRET}/${A_URL}"
+    done = run(tmp_path, GOOD.replace("https://crm.example.com", urls))
+    assert "not set: GITHUB_SECRET (line 3), A_URL (line 3)" in done.stdout
+    assert 'for GITHUB_SECRET, did you mean "GITHUB_SECRT"?; A_URL is there, but empty; set them' in done.stdout
