@@ -162,18 +162,24 @@ def test_a_file_of_variables_that_others_can_read_is_a_warning(tmp_path, mode, s
 
 
 @pytest.mark.parametrize(
-    ("url", "host"),
+    ("url", "said"),
     [
-        ("http://10.0.0.5/api", "10.0.0.5"),
-        ("http://127.0.0.1:8000", "127.0.0.1"),
-        ("https://[fd00::7]:8443/x", "fd00::7"),
-        ("http://localhost:3000", "localhost"),
+        ("http://10.0.0.5/api", "10.0.0.5 is a private address: right if the gateway runs in the same network"),
+        ("https://[fd00::7]:8443/x", "fd00::7 is a private address: right if the gateway runs in the same network"),
+        (
+            "http://127.0.0.1:8000",
+            "127.0.0.1 is the machine or container of the gateway: right if the destination runs there",
+        ),
+        (
+            "http://localhost:3000",
+            "localhost is the machine or container of the gateway: right if the destination runs there",
+        ),
     ],
 )
-def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, host):
+def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, said):
     done = run(tmp_path, GOOD.replace("https://crm.example.com", url), "--strict")
     assert done.returncode == 0
-    assert f"crm: {host} is a private address\n" in done.stdout
+    assert f"crm: {said}\n" in done.stdout
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "crm.example.com", "172.32.0.1", "[2606:4700::1111]", "10.example.com"])

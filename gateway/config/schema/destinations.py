@@ -29,7 +29,7 @@ from gateway.render import TemplateText, is_literal
 @dataclass(frozen=True, kw_only=True)
 class BasicKeys(Section):
     noun = "auth.basic"
-    user: Words | None = key(values.words, "the user name: crm-user", required=True)
+    user: Words | None = key(values.login, "the user name: crm-user", required=True)
     password: Secret | None = key(values.secret, 'the password: "${PASSWORD}"', required=True)
 
 

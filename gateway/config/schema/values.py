@@ -51,6 +51,15 @@ def words(reading: Reading, node: Node, label: str) -> Words | None:
 
 
 @shaped(TEXT)
+def login(reading: Reading, node: Node, label: str) -> Words | None:
+    """A text that a login is made of, with its references replaced."""
+    if isinstance(node, Scalar) and (name := variables.named_unrendered(node.text)):
+        reading.error(node, f"{label}: {NOT_A_VARIABLE}", f'write "${{{name}}}"')
+        return None
+    return words(reading, node, label)
+
+
+@shaped(TEXT)
 def named(reading: Reading, node: Node, label: str) -> Words | None:
     """A text that other checks depend on, so an unset variable in it never gets a made-up value."""
     scalar = expect_scalar(reading, node, label)
@@ -198,13 +207,10 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as part of a line of the file."""
     if isinstance(node, Scalar) and "${" not in node.text and node.text:
         reading.report.hide(node.content, node.text)
-        if name := variables.named_unrendered(node.text):
-            reading.error(node, f"{label}: {NOT_A_VARIABLE}", f'write "${{{name}}}"')
-            return None
-        if _TAG.search(node.text):
+        if _TAG.search(node.text) and not variables.named_unrendered(node.text):
             reading.error(node, f"{label} is not a template: its braces would be part of it", 'write "${NAME}"')
             return None
-    written = words(reading, node, label)
+    written = login(reading, node, label)
     if written is None:
         return None
     if not written.text.strip():
