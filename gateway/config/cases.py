@@ -112,7 +112,7 @@ class TestCompiler:
             path = self._reading.disk.folder / keys.file.text
             if not _is_file(path):
                 near = suggest(path.name, _names_in(path.parent))
-                self._reading.error(keys.file.node, f"there is no file {keys.file.shown}", near or _FILES)
+                self._reading.warning(keys.file.node, f"there is no file {keys.file.shown}", near or _FILES)
 
     def _check_sample(self, keys: EventKeys, source: str) -> None:
         samples = self._samples.get(source)
