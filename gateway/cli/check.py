@@ -26,7 +26,7 @@ def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
         _FORMATS[output](config, [*error.problems, *exposed])
         return 1
     # Without an environment this is not the machine of the gateway.
-    unwritable = () if no_env else surroundings.unwritable(config, loaded)
+    unwritable = surroundings.unwritable(config, loaded, elsewhere=no_env)
     warnings = [*loaded.warnings, *exposed, *unwritable]
     _FORMATS[output](config, warnings)
     refused = strict and bool(warnings)
@@ -120,7 +120,9 @@ def _whereabouts(destination: Destination) -> str:
     if host and door.proxy:
         return f"{host} is looked up by the proxy {urlsplit(door.proxy).hostname}"
     if host and _is_private(host):
-        return f"{host} is a private address"
+        if is_localhost(host) or host in {"127.0.0.1", "::1"}:
+            return f"{host} is the machine or container of the gateway: right if the destination runs there"
+        return f"{host} is a private address: right if the gateway runs in the same network"
     if destination.kind.is_hosted and not door.public:
         return f"{host} may resolve to a private address (public: false)"
     return f"{host} is a name in the local network" if _is_short(host) and not door.public else ""

@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ from gateway.signatures import Request
 from gateway.wording import suggest
 
 #: ``X-GitHub-Event: push`` as curl has it, or ``x-github-event=push``.
+#: How like another name the name of a header must be to be taken for it.
+_CLOSENESS: Final = 0.85
 _HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*(?P<value>[^\r\n\x00]*)")
 
 
@@ -99,6 +102,8 @@ def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str
     if lacking is None:
         return ""
     header, value = lacking
+    if near := get_close_matches(header, list(headers), n=1, cutoff=_CLOSENESS):
+        return f"the type of this event is in the header {header}, and it has {near[0]}: write --header '{header}: {value}'"
     return (
         f"the type of this event is in the header {header}, which it does not have: add --header '{header}: {value}', or "
         f"keep the event with its headers in a file that ends in {REQUEST}"

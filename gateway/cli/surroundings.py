@@ -58,8 +58,11 @@ def exposed_secrets(env_file: Path | None) -> Sequence[Problem]:
     return (Problem(Place(env_file.name), said, remedy, "warning"),)
 
 
-def unwritable_files(config: "Config") -> Iterator[tuple[str, str, str]]:
-    """The destinations that are files to which nothing can be appended here: their name, what is wrong, the remedy."""
+def unwritable_files(config: "Config", *, elsewhere: bool = False) -> Iterator[tuple[str, str, str]]:
+    """The destinations that are files to which nothing can be appended here: their name, what is wrong, the remedy.
+
+    ``elsewhere``: this is not the machine of the gateway, so only the folders of relative paths are known.
+    """
     from gateway.destinations.file import FILE
     from gateway.egress.files import without_folder
 
@@ -67,22 +70,24 @@ def unwritable_files(config: "Config") -> Iterator[tuple[str, str, str]]:
         if destination.kind is not FILE:
             continue
         file, shown = Path(destination.target.path), config.masks.text(destination.target.path)
+        if elsewhere and (file.is_absolute() or name in config.made_up_paths):
+            continue
         folder = file.parent
         if wrong := without_folder(file):
             remedy = f"mkdir -p {config.masks.text(shlex.quote(str(folder)))}"
             if not file.is_absolute():
                 remedy += ", in the working directory of the gateway"
             yield name, f"{shown}: {config.masks.text(wrong)}", remedy
-        elif not os.access(lacking := file if file.exists() else folder, os.W_OK):
+        elif not elsewhere and not os.access(lacking := file if file.exists() else folder, os.W_OK):
             remedy = "let the user of the gateway write there"
             yield name, f"{shown}: {config.masks.text(str(lacking))} is not writable", remedy
 
 
-def unwritable(path: Path, config: "Config") -> Sequence[Problem]:
+def unwritable(path: Path, config: "Config", *, elsewhere: bool) -> Sequence[Problem]:
     """A warning for each of them."""
     return [
         Problem(Place(path.name), f"destinations.{name}.path: {said}", remedy, "warning")
-        for name, said, remedy in unwritable_files(config)
+        for name, said, remedy in unwritable_files(config, elsewhere=elsewhere)
     ]
 
 

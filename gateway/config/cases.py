@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -17,7 +18,10 @@ from gateway.config.ways import made_up_url
 from gateway.event.paths import PathRefused, split_path
 from gateway.routing.cases import Check, Test, header_of
 from gateway.store.memory import Subject
-from gateway.wording import suggest_or_list
+from gateway.wording import suggest, suggest_or_list
+
+#: What to write for a file of a test that is not there.
+_FILES: Final = "name a file that exists, relative to the folder of routes.yaml"
 
 
 class TestCompiler:
@@ -100,6 +104,15 @@ class TestCompiler:
                 self._reading.error(each.place, message, "write {event: contact.created, set: {...}}")
         for each in (keys, *keys.events):
             self._check_sample(each, source)
+            self._check_file(each)
+
+    def _check_file(self, keys: EventKeys) -> None:
+        """The file of an event is there."""
+        if keys.file is not None and not keys.file.is_stand_in:
+            path = self._reading.disk.folder / keys.file.text
+            if not _is_file(path):
+                near = suggest(path.name, _names_in(path.parent))
+                self._reading.warning(keys.file.node, f"there is no file {keys.file.shown}", near or _FILES)
 
     def _check_sample(self, keys: EventKeys, source: str) -> None:
         samples = self._samples.get(source)
@@ -248,3 +261,17 @@ def _asked(base: Check, keys: CheckKeys) -> Check:
 
 def _text(words: Words | None) -> str | None:
     return None if words is None else words.text
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [each.name for each in folder.iterdir()]
+    except (OSError, ValueError):
+        return []

@@ -14,6 +14,7 @@ from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.verify import VerifyKeys
+from gateway.config.text import variables
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS
 from gateway.destinations.requests import RESERVED_HEADERS
@@ -183,7 +184,7 @@ def auth(reading: Reading, keys: AuthKeys | None, *, is_mail: bool = False) -> t
     if len(ways) != 1:
         if ways:
             reading.error(keys.place, f"auth needs one of {_SOME_WAYS}, not {' and '.join(ways)}", "keep one")
-        else:
+        elif not keys.written:
             reading.error(keys.place, "auth is empty", "add bearer, basic, header, oauth2 or aws")
         return None
     if is_mail and keys.basic is None and "basic" not in ways:
@@ -300,9 +301,10 @@ def header_value(reading: Reading, label: str, value: str, written: str, place: 
             place, f"{label} contains a line break or a non-ASCII character", "remove it: HTTP cannot carry it"
         )
     if "{{" in written:
-        reading.error(
-            place, f"{label} of a destination must be literal", 'write templates under "headers" of the route'
-        )
+        name = variables.named_unrendered(written)
+        hint = f'write "${{{name}}}" for a variable; ' if name else ""
+        hint += 'write templates under "headers" of the route'
+        reading.error(place, f"{label} of a destination must be literal", hint)
 
 
 def sent_header(reading: Reading, name: str, value: object, place: Place) -> None:

@@ -48,9 +48,10 @@ from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
 from gateway.config.trial import Trials, shown_as
+from gateway.config.unset import report_unset
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
-from gateway.errors import ConfigError, Place, Problem
+from gateway.errors import ConfigError, Problem
 from gateway.hiding.masks import Masks
 from gateway.render import is_literal
 from gateway.routing.cases import Test
@@ -101,7 +102,7 @@ def _compiled(
     trials = Trials(disk, path.name, partial(_tried, path, environ, dev=dev, no_env=no_env))
     config = None if written is None else _Compiler(reading, written, secrets, masks, again, trials).config()
     is_unset = config is not None and bool(reading.missing) and not no_env
-    _report_missing(reading)
+    report_unset(reading)
     if config is None or report.has_errors or (tests and report.of_tests):
         more = _problems_if_set(path, environ, report, dev=dev, tests=tests) if is_unset else ()
         raise ConfigError(report.sorted(more), reading.includes, disk.digests)
@@ -128,26 +129,6 @@ def _problems_if_set(
     # What is known may be more than before, and with it a remedy.
     said = {(each.place, each.message) for each in report.sorted()}
     return [each for each in found if each.place.line and (each.place, each.message) not in said]
-
-
-def _report_missing(reading: Reading) -> None:
-    """Report all unset variables in one line."""
-    if reading.missing:
-        main = reading.report.file
-        names = ", ".join(
-            f"{name} (line {place.line})" if place.file == main else f"{name} ({place.file}:{place.line})"
-            for name, place in reading.missing.items()
-        )
-        are_empty = all(name in reading.references.environ for name in reading.missing)
-        hint = (
-            "set them, or write a default: ${NAME:-...}; no value can be made up for them"
-            if reading.no_env
-            else "they are empty: give each a value in the environment or in .env"
-            if are_empty
-            else "set them in the environment, or in .env next to the file, which `serve` reads with --env-file .env; "
-            "gateway check --no-env does without them"
-        )
-        reading.error(Place(reading.report.file), f"not set: {names}", hint)
 
 
 def _reaches(keys: EntryKeys, disabled: Collection[str]) -> bool:
@@ -226,6 +207,9 @@ class _Compiler:
             peers=self._peers(),
             inboxes=frozenset(
                 name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
+            ),
+            made_up_paths=frozenset(
+                name for name, keys in written.destinations.items() if keys.path is not None and keys.path.is_stand_in
             ),
             demo_sources=frozenset(
                 name for name, keys in written.sources.items() if keys.secret and keys.secret.is_demo

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -15,6 +16,7 @@ from gateway.config.gathering import GatheringCompiler
 from gateway.config.headers import in_braces
 from gateway.config.lookups import FetchCompiler
 from gateway.config.messages import MessageCompiler, compiled
+from gateway.config.mismatches import elsewhere
 from gateway.config.samples import Known
 from gateway.config.schema.conditions import Field
 from gateway.config.schema.destinations import DestinationKeys
@@ -74,6 +76,7 @@ class EntryCompiler:
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
         """An entry, followed by one for each element of its ``send``; ``fallback`` is the text for people if it has none."""
         sources = self.sources(keys)
+        self._reading.field_like = partial(elsewhere, samples=[each.facts for each in self._known.samples(sources)])
         roots = self.fields.roots(sources) | ROOTS_OF_SECTION.get(keys.section, frozenset())
         templates = self._templates_for(roots)
         rule = self._rule(keys, sources, roots, templates)
@@ -320,7 +323,7 @@ class EntryCompiler:
         shown = pattern.shown
         if found := re.search(r"[,\s]", pattern.text):
             kind = "comma" if found[0] == "," else "space"
-            each = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
+            each = ", ".join(re.split(r"[,\s]+(?:(?:or|OR|and|\|\|?)\s+)?", shown.strip(", ")))
             self._reading.error(
                 pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{each}]"
             )

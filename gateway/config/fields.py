@@ -165,4 +165,6 @@ class Fields:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
         if suggestion := suggest(root, sorted(roots)):
             return suggestion
+        if right := self._reading.field_like(path):
+            return right
         return f"start with one of {', '.join(sorted(roots))}: attrs.{path}"

@@ -14,7 +14,7 @@ from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.disk import TEMPLATES
 from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
-from gateway.errors import Place, TemplateRefused
+from gateway.errors import Place, Problem, TemplateRefused
 from gateway.model import Content, Raw, Text
 from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_literal
 from gateway.render.compiler import JSON_ENDING
@@ -251,8 +251,20 @@ def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwa
         return compile_one(*args, **kwargs)
     except TemplateRefused as refused:
         for problem in refused.problems:
-            reading.report.add(problem)
+            reading.report.add(_with_field_like(reading, problem))
         return None
+
+
+def _with_field_like(reading: Reading, problem: Problem) -> Problem:
+    """The problem of a name alone, with the field of a sample that is meant by it."""
+    unknown = re.fullmatch(r'unknown name "(\w+)"', problem.message)
+    if unknown is None or not problem.hint.startswith("known: "):
+        return problem
+    line = problem.line_text or reading.report.line(problem.place)
+    tags = " ".join(re.findall(r"\{\{.*?\}\}|\{%.*?%\}", line)) or line
+    paths = re.findall(rf"(?<![\w.\"']){unknown[1]}(?:\.[A-Za-z_]\w*)*(?![\w(])", tags)
+    right = next(filter(None, map(reading.field_like, [*paths, unknown[1]])), "")
+    return replace(problem, hint="; ".join(filter(None, (right, problem.hint))))
 
 
 def _nothing(_facts: Mapping[str, object]) -> Content:

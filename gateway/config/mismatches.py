@@ -13,6 +13,8 @@ from gateway.event.values import as_json, as_number, number
 #: Characters of the shortest name that is taken for a misspelt one.
 _SHORTEST: Final = 4
 
+#: Roots whose fields are not the sender's records.
+_OF_REQUESTS: Final = ("event", "headers", "query", "vars")
 #: Names for the size of a value, which other languages have as a field of it.
 _MEASURES: Final = frozenset({"length", "size", "count"})
 
@@ -108,7 +110,25 @@ def meant(field: str, samples: Sequence[Facts]) -> Path:
 def better(field: str, samples: Sequence[Facts]) -> str:
     """What a template should read instead of a field that no sample has; empty if nothing is like it."""
     sized = measured(field, samples)
-    return f"write {sized} | length" if sized else misspelt(field, samples)
+    return f"write {sized} | length" if sized else misspelt(field, samples) or elsewhere(field, samples)
+
+
+#: Where a field is looked for that is below another root, in this order; any other root comes after them.
+_HOMES: Final = ("attrs", "payload")
+
+
+def elsewhere(field: str, samples: Sequence[Facts]) -> str:
+    """``did you mean "payload.pusher.name"?`` for ``attrs.pusher.name`` or ``pusher.name``; empty if a sample has it, or none has it anywhere."""
+    path = parse_path(field)
+    if any(_has(facts, path) for facts in samples):
+        return ""
+    roots = [*_HOMES, *(root for facts in samples for root in facts if root not in (*_HOMES, *_OF_REQUESTS))]
+    is_rooted = any(path[0] in facts for facts in samples)
+    for below in (path[1:],) if is_rooted else (path, path[1:]):
+        for root in dict.fromkeys(roots) if below else ():
+            if any(_has(facts, (root, *below)) for facts in samples):
+                return f'did you mean "{_written((root, *below))}"?'
+    return ""
 
 
 def measured(field: str, samples: Sequence[Facts]) -> str:

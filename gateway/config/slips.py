@@ -4,6 +4,12 @@ from gateway.config.mismatches import typo
 from gateway.config.samples import Known
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
+from gateway.config.schema.tests import EventKeys
+from gateway.routing.sources import Source
+from gateway.wording import suggest
+
+#: How like another name the name of a header must be to be taken for it.
+_CLOSENESS = 0.85
 
 
 def in_tests(reading: Reading, written: FileKeys, known: Known) -> None:
@@ -14,7 +20,19 @@ def in_tests(reading: Reading, written: FileKeys, known: Known) -> None:
     for test in written.tests:
         source = test.source.text if test.source else next(iter(written.sources), "")
         samples = [each.facts for each in known.documented.get(source, ())]
+        for one in (test, *test.events):
+            _headers(reading, one, known.sources.get(source))
         for event in (one for one in (test, *test.events) if one.event):
             for path in event.set:
                 if not path.startswith("headers") and (meant := typo(path, samples)):
                     reading.warning(event.name_at("set", path), f"no sample has {path}", f'did you mean "{meant}"?')
+
+
+def _headers(reading: Reading, keys: EventKeys, source: Source | None) -> None:
+    """Warn of a header that is like one which the sender sends."""
+    if source is None:
+        return
+    sent = {name for headers in source.sample_headers.values() for name in headers}
+    for name in keys.headers:
+        if name.lower() not in sent and (meant := suggest(name.lower(), sorted(sent), closeness=_CLOSENESS)):
+            reading.warning(keys.name_at("headers", name), f'"{name}" is not a header of this sender', meant)

@@ -218,6 +218,8 @@ def _verifier(reading: Reading, name: str, keys: SourceKeys, *, learns: bool) ->
 def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...] | None:
     blocks = presets.load(keys.preset or "").verify
     own = keys.verify
+    if "preset" in keys.written and keys.preset is None:
+        return None  # An unknown one is reported: whether anything is missing cannot be said.
     if isinstance(own, Scalar):
         return OPEN
     if own is None and not blocks:

@@ -9,9 +9,9 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
-from gateway.config.schema.reading import TEST_TEXT, Reading, Words
+from gateway.config.schema.reading import NOT_A_VARIABLE, TEST_TEXT, Reading, Words
 from gateway.config.schema.ways import NO_PROXY
-from gateway.config.text import hosts
+from gateway.config.text import hosts, variables
 from gateway.destinations import KINDS, Kind
 from gateway.egress import Door, unix
 from gateway.egress.door import certificates
@@ -48,9 +48,12 @@ class Ways:
         if "@" in url.node.text:
             # A login in a url is a secret, wherever the url is shown.
             self._reading.report.hide(url.node.content, url.node.text)
+        name = variables.in_url(url.node.text)
         if problem is not None:
-            self._reading.error(url.node, f"url: {problem[0]}", problem[1])
+            self._reading.error(url.node, f"url: {problem[0]}", f'write "${{{name}}}"' if name else problem[1])
             return
+        if name:
+            self._reading.warning(url.node, f"url: {NOT_A_VARIABLE}", f"write ${{{name}}}")
         self._check_public(keys, url)
         if url.is_stand_in:
             return

@@ -21,7 +21,15 @@ _PAGES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+#: Words for any service that is sent HTTP requests.
+_PLAIN: Final = frozenset(
+    {"webhook", "webhooks", "https", "rest", "restapi", "api", "url", "post", "httppost", "request"}
+)
+
+
 def recipe(name: str) -> str:
     """What to write instead of ``name`` as a type of destination; empty if there is no page about it."""
+    if folded(name) in _PLAIN:
+        return "write http, or leave type out"
     page = _PAGES.get(folded(name))
     return f'use the type "http", as the page "{page}" of the documentation shows' if page else ""

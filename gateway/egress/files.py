@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,9 @@ def _append_durably(path: str, lines: Sequence[bytes]) -> str:
     except ForeignLink as error:
         return f"cannot append to {path}: {error.strerror}"
     except (FileNotFoundError, NotADirectoryError) as error:
-        return f"cannot append to {path}: {without_folder(Path(path)) or os.strerror(error.errno or 0).lower()}"
+        reason = without_folder(Path(path)) or os.strerror(error.errno or 0).lower()
+        remedy = "" if os.path.lexists(folder := Path(path).parent) else f": mkdir -p {shlex.quote(str(folder))}"
+        return f"cannot append to {path}: {reason}{remedy}"
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
         return f"cannot append to {path}: {reason}"

@@ -90,10 +90,9 @@ def masked_path(path: str) -> str:
 
 # --- addresses in the lines of a file ---
 
-#: An address on a line that may not even be YAML. A sign that ends a value in YAML belongs to the address if more follows.
-_ADDRESS: Final = (
-    r"(?P<host>[a-z][a-z0-9+.-]*://[^\s/?\"',}\]]+[/?])(?P<secret>(?:[^\s\"',}\]]|[\"',}\]](?=[^\s\"',}\]]))+)"
-)
+#: An address on a line that may not even be YAML. A sign that ends a value in YAML belongs to the address if more follows,
+#: and so does all of a tag of a template.
+_ADDRESS: Final = r"(?P<host>[a-z][a-z0-9+.-]*://[^\s/?\"',}\]]+[/?])(?P<secret>(?:\{\{[^{}\n\"]{0,200}\}\}|[^\s\"',}\]]|[\"',}\]](?=[^\s\"',}\]]))+)"
 _AN_ADDRESS: Final = re.compile(_ADDRESS, re.IGNORECASE)
 #: One after a key that holds an address, whatever signs are between the two.
 _UNDER_A_KEY: Final = re.compile(

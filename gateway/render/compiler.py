@@ -61,14 +61,20 @@ class Source(Struct, frozen=True):
         whole = lines[line - 1] if 0 < line <= len(lines) else ""
         shown = whole if self.name else ""
         place = self.at(line)
+        word = _NAMED.match(message)
+        at = re.search(rf"(?<![\w.]){word[1]}\b", shown) if word else None
+        if at is not None:
+            return Problem(replace(place, column=at.start() + 1), message, hint, line_text=shown)
         if value and shown.count("{{") >= value:
             column = len("{{".join(shown.split("{{")[:value]))
         if column is not None and shown:
             place = replace(place, column=column + 1)
-        near = "" if shown or column is None else whole[column:]
+        near = "" if shown or (column is None and word is None) else word[1] if word else whole[column:]
         return Problem(place, message, hint, line_text=shown, near=near)
 
 
+#: A message about a name that is on the line.
+_NAMED: Final = re.compile(r'unknown \w+ "(\w+)"')
 #: An expression that a hint shows as a template has it.
 _IN_BRACES: Final = re.compile(r"\{\{ (.*?) \}\}")
 

@@ -58,12 +58,15 @@ _WRITTEN: Final = [
         ("JavaScript", r"%else if (.+)", "{{% elif {0} %}}"),
         ("JavaScript", r"([\w.]+)\.map\((\w+) *=> *\2\.(\w+)\)", '{{{{ {0} | map("{2}") | join(", ") }}}}'),
         ("JavaScript", r"([^?|]+?)\s*\?\?\s*(.+)", "{{{{ {0} | default({1}, true) }}}}"),
+        ("JavaScript", r"((?:[^?\"']|'[^']*'|\"[^\"]*\")+?)\s*\?\s*([^:.?\"']+?|'[^']*'|\"[^\"]*\"|[\w.]+)\s+:\s*(.+)", "{{{{ {1} if {0} else {2} }}}}"),
         ("JavaScript", r"([^?\"']+?)\s*\?\s*([^:.?]+?)\s*:\s*(.+)", "{{{{ {1} if {0} else {2} }}}}"),
         ("JavaScript", r"([\w.]+)\?\.(\w+)", "{{{{ {0}.{1} }}}}: a field of a missing field is missing, too"),
         ("JavaScript", r"([\w.]+)\.toUpperCase\(\)", "{{{{ {0} | upper }}}}"),
         ("JavaScript", r"([\w.]+)\.toLowerCase\(\)", "{{{{ {0} | lower }}}}"),
         ("JavaScript", r"([\w.]+)\.toFixed\((\d+)\)", "{{{{ {0} | number({1}) }}}}"),
         ("JavaScript", r"JSON\.stringify\(([\w.]+)\)", "{{{{ {0} | tojson }}}}"),
+        # Python
+        ("Python", r"f([\"']).*", "the text itself, with each value in braces: No. {{{{ attrs.id }}}}"),
         # JSONPath
         ("JSONPath", rf"\$\.({_PATH})", "{{{{ payload.{0} }}}}"),
         ("JSONPath", r"([\w.]+)\[\*\]\.(\w+)", '{{{{ {0} | map("{1}") | join(", ") }}}}'),

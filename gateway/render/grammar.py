@@ -14,6 +14,9 @@ from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.values import Trouble
 from gateway.wording import suggest, suggest_or_list
 
+#: Filters that make a text of a number.
+_MAKING_TEXTS = frozenset({"number", "money", "string", "phone", "mask", "bold"})
+
 _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template,
     nodes.Output,
@@ -187,6 +190,11 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return Refused(node.lineno, f'unknown filter "{name}"', hint)
         case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
             return _misread(node.lineno, name, first)
+        case nodes.Mod(left=nodes.Const(value=str())):
+            message = "% is the remainder of a division, and puts no value into a text"
+            return Refused(node.lineno, message, f"join texts and values with ~: 'No. ' ~ {_shown(node.right)}")
+        case nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod() | nodes.Pow():
+            return _filtered_first(node)
         case nodes.Test(name=name) if name not in TESTS:
             hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
             return Refused(node.lineno, f'unknown test "{name}"', hint)
@@ -194,6 +202,39 @@ def _of_node(node: nodes.Node) -> Refused | None:
             hint = "if, for, set, macro, include and import are supported"
             return Refused(_first_line(node), "this tag is not supported", hint)
     return None
+
+
+def _filtered_first(node: nodes.BinExpr) -> Refused | None:
+    """``attrs.amount / 100 | number(2)``: the filter makes a text of 100 first, which nothing can be divided by."""
+    right = node.right
+    if not isinstance(right, nodes.Filter) or right.node is None or right.name not in _MAKING_TEXTS:
+        return None
+    left, operand = _shown(node.left), _shown(right.node)
+    arguments = ", ".join(map(_shown, right.args))
+    filtered = f"{right.name}({arguments})" if arguments else right.name
+    hint = f"write ({left} {node.operator} {operand}) | {filtered}"
+    if node.operator == "/" and operand == "100":
+        hint += f", or {left} | money(attrs.currency, minor=true) for an amount in cents"
+    message = (
+        f'the filter "{right.name}" applies to {operand} alone and makes a text, which "{node.operator}" cannot compute'
+    )
+    return Refused(node.lineno, message, hint)
+
+
+def _shown(node: nodes.Node) -> str:
+    """A value as it is written; ``...`` for all but fields, constants and what is computed from them."""
+    match node:
+        case nodes.Name(name=name):
+            return str(name)
+        case nodes.Const(value=str() as text):
+            return f"'{text}'"
+        case nodes.Const(value=value):
+            return str(value).lower()
+        case nodes.Getattr(node=inner, attr=name):
+            return f"{_shown(inner)}.{name}"
+        case nodes.BinExpr(left=left, right=right, operator=operator):
+            return f"({_shown(left)} {operator} {_shown(right)})"
+    return "..."
 
 
 def _misread(line: int, name: str, argument: nodes.Expr) -> Refused | None:

@@ -92,6 +92,8 @@ class Config:
     inboxes: frozenset[str] = frozenset()
     #: Sources that use DEMO_SECRET for the same reason.
     demo_sources: frozenset[str] = frozenset()
+    #: Destinations of type file whose path has a made-up value, so that nothing is known about its folder.
+    made_up_paths: frozenset[str] = frozenset()
     #: Destinations with ``enabled: false``, treated as absent.
     disabled: frozenset[str] = frozenset()
     #: The same file as if its entries with ``shadow: true`` sent, too; None: it has no such entry.

@@ -36,9 +36,12 @@ def merged(preset: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, An
 def scheme_of(declared: Mapping[str, Any]) -> Scheme:
     """The scheme of one block. Raises SchemeRefused."""
     ways = [way for way in WAYS if way in declared]
-    if len(ways) != 1:
-        found = " and ".join(ways) or "none of them"
-        raise SchemeRefused("", f"it needs one of {', '.join(WAYS)}, not {found}", "keep one")
+    if not ways:
+        raise SchemeRefused("", "it does not say how requests are verified", f"add one of {', '.join(WAYS)}")
+    if len(ways) > 1:
+        raise SchemeRefused(
+            "", f"it has {' and '.join(ways)}, but requests are verified in one way", "keep one of them"
+        )
     way = ways[0]
     if way == "jwt":
         return Scheme(way="jwt", jwt=_token(declared["jwt"]))

@@ -162,18 +162,24 @@ def test_a_file_of_variables_that_others_can_read_is_a_warning(tmp_path, mode, s
 
 
 @pytest.mark.parametrize(
-    ("url", "host"),
+    ("url", "said"),
     [
-        ("http://10.0.0.5/api", "10.0.0.5"),
-        ("http://127.0.0.1:8000", "127.0.0.1"),
-        ("https://[fd00::7]:8443/x", "fd00::7"),
-        ("http://localhost:3000", "localhost"),
+        ("http://10.0.0.5/api", "10.0.0.5 is a private address: right if the gateway runs in the same network"),
+        ("https://[fd00::7]:8443/x", "fd00::7 is a private address: right if the gateway runs in the same network"),
+        (
+            "http://127.0.0.1:8000",
+            "127.0.0.1 is the machine or container of the gateway: right if the destination runs there",
+        ),
+        (
+            "http://localhost:3000",
+            "localhost is the machine or container of the gateway: right if the destination runs there",
+        ),
     ],
 )
-def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, host):
+def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, said):
     done = run(tmp_path, GOOD.replace("https://crm.example.com", url), "--strict")
     assert done.returncode == 0
-    assert f"crm: {host} is a private address\n" in done.stdout
+    assert f"crm: {said}\n" in done.stdout
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "crm.example.com", "172.32.0.1", "[2606:4700::1111]", "10.example.com"])
@@ -210,13 +216,15 @@ def test_a_terminal_in_another_encoding_shows_what_it_can(tmp_path):
 FILED = HEAD + "destinations: {archive: {type: file, path: archive/events.ndjson}}\nalways: [{to: archive}]\n"
 
 
-def test_a_file_whose_folder_does_not_exist_is_warned_of_where_the_gateway_runs(tmp_path):
+def test_a_file_whose_folder_does_not_exist_is_warned_of(tmp_path):
     warned = run(tmp_path, FILED)
     assert warned.returncode == 0
     assert (
         "archive/events.ndjson: its folder archive does not exist  (mkdir -p archive, in the working" in warned.stdout
     )
-    assert "folder" not in run(tmp_path, FILED, "--no-env").stdout
+    assert "its folder archive does not exist" in run(tmp_path, FILED, "--no-env").stdout
+    for unknown in ("/srv/gateway/archive", "${FOLDER}"):
+        assert "folder" not in run(tmp_path, FILED.replace("archive/", f"{unknown}/"), "--no-env").stdout
     (tmp_path / "archive").mkdir()
     assert "folder" not in run(tmp_path, FILED).stdout
 
@@ -237,3 +245,11 @@ def test_a_variable_that_is_empty_is_told_from_one_that_is_not_there(tmp_path, l
     done = run(tmp_path, GOOD.replace("https://crm.example.com", "${A_URL}"))
     assert "not set: A_URL (line 3)" in done.stdout
     assert said in done.stdout
+
+
+def test_a_variable_with_a_name_like_one_that_is_set_is_answered_with_it(tmp_path):
+    (tmp_path / ".env").write_text("GITHUB_SECRT=x\nA_URL=\n")
+    urls = "https://crm.example.com/${GITHUB_SECRET}/${A_URL}"
+    done = run(tmp_path, GOOD.replace("https://crm.example.com", urls))
+    assert "not set: GITHUB_SECRET (line 3), A_URL (line 3)" in done.stdout
+    assert 'for GITHUB_SECRET, did you mean "GITHUB_SECRT"?; A_URL is there, but empty; set them' in done.stdout

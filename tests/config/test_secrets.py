@@ -106,7 +106,7 @@ def test_a_braced_value_from_outside_logs_in_and_a_template_does_not(tmp_path):
     keys = 'auth: {bearer: "${HALF}"}, headers: {x-a: "${HALF}"}'
     assert load_with(tmp_path, keys).destinations["crm"].target.auth == ("authorization", "Bearer a{{b-secret")
     for way in ("bearer: '{{ vars.hush }}'", "basic: {user: me, password: '{{ vars.hush }}'}"):
-        assert "auth of a destination must be literal" in problems(tmp_path, file_with(f"auth: {{{way}}}"))
+        assert "is not a template: its braces would be part of it" in problems(tmp_path, file_with(f"auth: {{{way}}}"))
 
 
 def file_with(keys):

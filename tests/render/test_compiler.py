@@ -73,7 +73,7 @@ def test_an_error_in_an_included_file_names_that_file(templates, folder):
     assert failure(templates.file("all.txt.j2", HERE, no_escape), FACTS).startswith("templates/part.txt.j2:2: ")
     (folder / "typo.txt.j2").write_text("\n\n{{ atrs }}")
     (folder / "more.txt.j2").write_text('{% include "typo.txt.j2" %}')
-    assert refusal(templates.file, "more.txt.j2", HERE, no_escape).place == Place("templates/typo.txt.j2", 3)
+    assert refusal(templates.file, "more.txt.j2", HERE, no_escape).place == Place("templates/typo.txt.j2", 3, 4)
 
 
 def test_a_file_that_includes_itself_is_refused(templates, folder):

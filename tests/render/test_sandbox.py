@@ -26,7 +26,7 @@ ENDLESS = {
     "a huge power": "{{ 9 ** (9 ** 9) }}",
     "a repeated text": "{{ 'a' * 1000000000 }}",
     "a repeated list": "{{ [1] * 1000000000 }}",
-    "a padded text": "{{ '%1000000000d' % 1 }}",
+    "a padded text": "{% set a = '%1000000000d' %}{{ a % 1 }}",
     "a huge range": "{{ range(1000000000) | length }}",
     "much output": "{% for a in range(1000) %}{{ payload.long }}{% endfor %}",
     "much output of its own": "{% for a in range(1000) %}" + "x" * 20_000 + "{% endfor %}",

@@ -29,7 +29,7 @@ from gateway.render import TemplateText, is_literal
 @dataclass(frozen=True, kw_only=True)
 class BasicKeys(Section):
     noun = "auth.basic"
-    user: Words | None = key(values.words, "the user name: crm-user", required=True)
+    user: Words | None = key(values.login, "the user name: crm-user", required=True)
     password: Secret | None = key(values.secret, 'the password: "${PASSWORD}"', required=True)
 
 
@@ -55,6 +55,12 @@ class AwsKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class AuthKeys(Section):
     noun = "auth"
+    instead_of_text = 'auth: {bearer: "${TOKEN}"}'
+    foreign: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("token", "access_token", "type", "scheme"), 'bearer: "${TOKEN}"'),
+        **dict.fromkeys(("key", "api_key", "apikey", "api-key"), 'header: {name: x-api-key, value: "${API_KEY}"}'),
+        **dict.fromkeys(("user", "username", "password"), 'basic: {user: ..., password: "${PASSWORD}"}'),
+    }
     together: ClassVar[Shape] = {"minProperties": 1, "maxProperties": 1}
     bearer: Secret | None = key(values.secret, 'a token: auth: {bearer: "${CRM_TOKEN}"}')
     basic: BasicKeys | None = key(nested(BasicKeys), 'a login: auth: {basic: {user: me, password: "${PASSWORD}"}}')
@@ -149,6 +155,20 @@ def _rate(written: Words, label: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class DestinationKeys(DefaultsKeys):
     noun = "a destination"
+    foreign: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("token", "bearer", "access_token", "authorization", "Authorization", "authentication"),
+            'auth: {bearer: "${TOKEN}"}',
+        ),
+        **dict.fromkeys(
+            ("key", "api_key", "apikey", "api-key", "x-api-key", "X-API-Key"),
+            'auth: {header: {name: x-api-key, value: "${API_KEY}"}}',
+        ),
+        **dict.fromkeys(
+            ("user", "username", "password", "basic"), 'auth: {basic: {user: ..., password: "${PASSWORD}"}}'
+        ),
+        **dict.fromkeys(("secret", "signing_secret"), 'sign: {secret: "${SIGN_SECRET}"}'),
+    }
     options_known = _options()
     type: str = key(
         values.choice(KINDS, "destination type", values.named, recipe),

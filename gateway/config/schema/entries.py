@@ -67,6 +67,10 @@ class MessageKeys(Section):
     """What is sent, and to which destinations."""
 
     noun = "an element of send"
+    foreign: ClassVar[Mapping[str, str]] = {
+        "json": "body: JSON, with {{ }} in its texts",
+        "url": "to: the name of a destination, which has the url, and path: what is appended to it",
+    }
     together: ClassVar[Shape] = {"dependentSchemas": _ONE_CONTENT}
     #: Its name in problems, deliveries and the console.
     called: str = ""

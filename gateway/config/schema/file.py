@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Final
 
@@ -124,12 +125,17 @@ class LimitsKeys(Section):
     )
 
 
+#: Sections whose names other parts of the file refer to, and what each of them names.
+_NAMED: Final[Mapping[str, str]] = {"sources": "source", "destinations": "destination", "conditions": "condition"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class IncludedKeys(Section):
     """What an included file may contain."""
 
     noun = "an included file"
     may_have_x = True
+    foreign = {singular: plural for plural, singular in _NAMED.items()} | {"route": "routes", "test": "tests"}
     sources: Mapping[str, SourceKeys] = key(map_by_name(nested(SourceKeys), "source"), "who sends events", factory=dict)
     destinations: Mapping[str, DestinationKeys] = key(
         map_by_name(read_destination, "destination"), "where events can be delivered", factory=dict
@@ -233,9 +239,21 @@ def home_of(key: str) -> str:
 
 def read_file(reading: Reading, node: Node) -> FileKeys | None:
     """Read the whole file by its declarations."""
+    _miss_misnamed(reading, node)
     return read_section(reading, node, FileKeys, "")
 
 
 def read_included(reading: Reading, node: Node, file: str) -> IncludedKeys | None:
     """Read a file that another one includes."""
+    _miss_misnamed(reading, node)
     return read_section(reading, node, IncludedKeys, file)
+
+
+def _miss_misnamed(reading: Reading, node: Node) -> None:
+    """No name is unknown that may be below a key which is meant as its section: ``destination:``."""
+    written = [pair.key.text for pair in node.pairs] if isinstance(node, Map) else []
+    known = keys_of(FileKeys)
+    for key_text in (each for each in written if each not in known):
+        meant = next(iter(get_close_matches(key_text, list(known), n=1, cutoff=0.6)), "")
+        if meant in _NAMED:
+            reading.unread.add(_NAMED[meant])

@@ -68,7 +68,7 @@ class OAuthKeys(Section):
     token_url: Words | None = key(
         values.words, "where tokens are issued, reached as the destination is: https://crm.example.com/oauth/token"
     )
-    client_id: Words | None = key(values.words, "the id of the client, as the vendor shows it: gateway")
+    client_id: Words | None = key(values.login, "the id of the client, as the vendor shows it: gateway")
     client_secret: Secret | None = key(values.secret, 'its secret: "${CRM_CLIENT_SECRET}"')
     client_auth: str | None = key(
         values.choice(("basic", "body")),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from gateway.config.text import variables
 from gateway.config.text.disk import Disk
 from gateway.config.text.reader import Node, Scalar
 from gateway.config.text.references import ReferenceRefused, References, Resolved
@@ -21,12 +22,8 @@ DEMO_SECRET: Final = "gateway-demo-secret"  # noqa: S105 - public, for a develop
 DEMO_TEXT: Final = "demo"
 #: The value of every unset variable when a file is checked without its environment.
 TEST_TEXT: Final = "test"
-
-
-#: A variable as shells and other programs write it.
-_BARE_NAME: Final = re.compile(
-    r"\$[A-Z_][A-Z0-9_]*|\$\([A-Z_][A-Z0-9_]*\)|%[A-Z_][A-Z0-9_]*%|\{\{\s*(?:env|ENV|secrets)\.[A-Za-z_]\w*\s*\}\}"
-)
+#: What is wrong with a variable as another program writes it.
+NOT_A_VARIABLE: Final = "a variable that is not written ${NAME} is only a text"
 
 
 @dataclass(slots=True)
@@ -42,6 +39,8 @@ class Reading:
     no_env: bool = False
     #: The section that a misplaced key belongs to, as a noun; empty: none has it.
     home_of: Callable[[str], str] = lambda _key: ""
+    #: A hint that names the field which is meant by an unknown one, from the samples of an entry; empty if there is none.
+    field_like: Callable[[str], str] = lambda _path: ""
     #: Unset variables, with the place of first use.
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.
@@ -114,11 +113,8 @@ class Reading:
         except ReferenceRefused as error:
             self.error(node, str(error))
             return None
-        if _BARE_NAME.fullmatch(node.text):
-            # Its name is not repeated: it could be a secret after all.
-            self.warning(
-                node, "a variable that is not written ${NAME} is only a text", "put its name in braces: ${NAME}"
-            )
+        if name := variables.named_anywhere(node.text):
+            self.warning(node, NOT_A_VARIABLE, f'write "${{{name}}}"')
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text
         if not found.missing:

@@ -1,13 +1,18 @@
 """The keys of ``retry``."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from gateway.config.schema import values
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Reading, Unfit, Words, shape_of, shaped
 from gateway.config.text.reader import Items, Map, Node, Scalar
 from gateway.destinations.retry import ONCE, Policy, listed
+
+#: Digits of a number that may be repeated.
+_DIGITS: Final = 6
 
 
 def _range(written: Words, label: str) -> tuple[int, int]:
@@ -32,16 +37,33 @@ def _share(written: Words, label: str) -> float:
     return int(text[:-1]) / 100
 
 
+_wait: Final = values.duration(0.1, "24h")
+
+
+@shaped(shape_of(_wait))
+def _longest_wait(reading: Reading, node: Node, label: str) -> float | None:
+    """The longest wait; a number alone is meant as the number of attempts."""
+    if isinstance(node, Scalar) and node.text.isdecimal() and len(node.text) <= _DIGITS:
+        hint = f"write attempts: {node.text} for the number of attempts, or max: {node.text}s"
+        reading.error(node, f'{label} is the longest wait, and "{node.text}" has no unit', hint)
+        return None
+    return _wait(reading, node, label)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RetryKeys(Section):
     noun = "retry"
+    foreign: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("retries", "max_attempts", "max_retries", "maxAttempts", "tries", "count"), "attempts"),
+        **dict.fromkeys(("interval", "delay", "wait", "initial", "backoff"), "first"),
+    }
     for_s: float = key(
         values.duration(0, values.LONGEST), "how long to keep retrying a delivery: 24h", default=86400.0, name="for"
     )
     first_s: float = key(
         values.duration(0.1, "24h"), "the first wait; each later wait is twice as long: 1s", default=1.0, name="first"
     )
-    max_s: float = key(values.duration(0.1, "24h"), "the longest wait: 1h", default=3600.0, name="max")
+    max_s: float = key(_longest_wait, "the longest wait: 1h", default=3600.0, name="max")
     attempts: int | None = key(values.integer(1, 1000), "maximum number of attempts, including the first: 10")
     jitter: float = key(
         values.typed(
@@ -81,9 +103,10 @@ def read_retry(reading: Reading, node: Node, label: str) -> "RetryKeys | Policy 
     if isinstance(node, Map):
         return read_section(reading, node, RetryKeys, label)
     if not isinstance(node, Items):
-        reading.error(
-            node, f"{label} is not a valid schedule", "write {for: 24h}, a list of waits such as [1s, 10s, 1m], or none"
-        )
+        hint = "write {for: 24h}, a list of waits such as [1s, 10s, 1m], or none"
+        if isinstance(node, Scalar) and node.text.isdecimal() and len(node.text) <= _DIGITS:
+            hint = f"write {{attempts: {node.text}}} for the number of attempts, or {hint.removeprefix('write ')}"
+        reading.error(node, f"{label} is not a valid schedule", hint)
         return None
     delays = _delays(reading, node, label)
     if delays is None:

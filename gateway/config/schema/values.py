@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gateway import presets
-from gateway.config.schema.reading import Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
+from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
+from gateway.config.text import variables
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, json_scalar
 from gateway.model import Secret
-from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest_or_list
+from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: The longest time that anything can be kept or remembered.
@@ -47,6 +48,15 @@ def words(reading: Reading, node: Node, label: str) -> Words | None:
     """A text with its references replaced."""
     scalar = expect_scalar(reading, node, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve)
+
+
+@shaped(TEXT)
+def login(reading: Reading, node: Node, label: str) -> Words | None:
+    """A text that a login is made of, with its references replaced."""
+    if isinstance(node, Scalar) and (name := variables.named_unrendered(node.text)):
+        reading.error(node, f"{label}: {NOT_A_VARIABLE}", f'write "${{{name}}}"')
+        return None
+    return words(reading, node, label)
 
 
 @shaped(TEXT)
@@ -163,7 +173,13 @@ def preset(instead: str) -> Parser[str]:
 
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-method: Final = choice(METHODS, "method")
+
+
+def _method_like(text: str) -> str:
+    return suggest(text.upper(), METHODS, closeness=0.7) or f"known: {', '.join(METHODS)}"
+
+
+method: Final = choice(METHODS, "method", advice=_method_like)
 
 
 def _name(written: Words, label: str) -> str:
@@ -183,12 +199,18 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+_TAG: Final = re.compile(r"\{\{.*\}\}|\{%.*%\}", re.DOTALL)
+
+
 @shaped({**TEXT, "title": "secret"})
 def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as part of a line of the file."""
     if isinstance(node, Scalar) and "${" not in node.text and node.text:
         reading.report.hide(node.content, node.text)
-    written = words(reading, node, label)
+        if _TAG.search(node.text) and not variables.named_unrendered(node.text):
+            reading.error(node, f"{label} is not a template: its braces would be part of it", 'write "${NAME}"')
+            return None
+    written = login(reading, node, label)
     if written is None:
         return None
     if not written.text.strip():
@@ -199,6 +221,19 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     return Secret(written.text)
 
 
+#: Keys of a map of which only the value is meant.
+_NAMING: Final = frozenset({"type", "types", "event", "event_type", "name", "destination", "source"})
+
+
+def _as_list(node: Map) -> str:
+    """The values that a map is meant as: ``{crm}``, ``{type: contact.created}``."""
+    found = [
+        pair.value.text if pair.key.text in _NAMING and isinstance(pair.value, Scalar) else pair.key.text
+        for pair in node.pairs
+    ]
+    return (found[0] if len(found) == 1 else f"[{', '.join(found)}]") if all(found) and found else "[one, two]"
+
+
 def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
     """One value, or a list of values."""
     one = shape_of(parse)
@@ -206,7 +241,7 @@ def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
     @shaped({"anyOf": [one, {"type": "array", "items": one}]})
     def parse_all(reading: Reading, node: Node, label: str) -> tuple[T, ...] | None:
         if isinstance(node, Map):
-            reading.error(node, f"{label} must be one value or a list, not a map", "write [one, two]")
+            reading.error(node, f"{label} must be one value or a list, not a map", f"write {_as_list(node)}")
             return None
         nodes = node.nodes if isinstance(node, Items) else (node,)
         found = [parse(reading, each, label) for each in nodes]

@@ -5,39 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import yaml
-from msgspec import Struct
 
+from gateway.config.text import indentation, variables
 from gateway.config.text.compared import compared
 from gateway.config.text.nested import nested
+from gateway.config.text.spots import Mistake, Spot, text_of
 
-
-class Mistake(Struct, frozen=True):
-    """What is wrong at a 1-based line and column, and what to write instead."""
-
-    line: int
-    column: int
-    message: str
-    hint: str = ""
-
-
-class _Spot(Struct, frozen=True):
-    """Where the parser gave up, and its own message."""
-
-    #: The line and column it complains about, 1-based.
-    line: int
-    column: int
-    #: Where the construct it was reading started.
-    began_line: int
-    began_column: int
-    problem: str
-    #: The text of ``line``.
-    text: str
-    #: The text of ``began_line``.
-    began_text: str
-
-
-#: Characters examined per line: the patterns are made for lines that people write.
-_EXAMINED: Final = 1000
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
 _KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
 _BARE_REFERENCE: Final = re.compile(
@@ -51,7 +24,8 @@ _BRACES_VALUE: Final = re.compile(
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
-    if (certain := _quote_left_open(spot, lines) or _dash_without_space(spot, lines)) is not None:
+    certain = _quote_left_open(spot, lines) or indentation.dash_without_space(spot, lines)
+    if (certain := certain or indentation.misindented(spot, lines)) is not None:
         return certain
     found = (recognize(spot) for recognize in _MISTAKES)
     unknown = Mistake(
@@ -60,24 +34,20 @@ def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     return next((mistake for mistake in found if mistake is not None), unknown)
 
 
-def _spot(error: yaml.YAMLError, lines: Sequence[str]) -> _Spot:
+def _spot(error: yaml.YAMLError, lines: Sequence[str]) -> Spot:
     mark = getattr(error, "problem_mark", None)
     began = getattr(error, "context_mark", None) or mark
     line, column = _position(mark, lines)
     began_line, began_column = _position(began, lines)
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
-    return _Spot(line, column, began_line, began_column, problem, _text(lines, line), _text(lines, began_line))
+    return Spot(line, column, began_line, began_column, problem, text_of(lines, line), text_of(lines, began_line))
 
 
 def _position(mark: yaml.Mark | None, lines: Sequence[str]) -> tuple[int, int]:
     if mark is None:
         return 1, 1
     line = min(mark.line + 1, max(1, len(lines)))
-    return line, min(mark.column + 1, len(_text(lines, line)) + 1)
-
-
-def _text(lines: Sequence[str], line: int) -> str:
-    return lines[line - 1][:_EXAMINED] if 0 < line <= len(lines) else ""
+    return line, min(mark.column + 1, len(text_of(lines, line)) + 1)
 
 
 def _quoted(value: str) -> str:
@@ -91,7 +61,7 @@ def _quoted(value: str) -> str:
 # --- one function per mistake; None: not this one ---
 
 
-def _tab(spot: _Spot) -> Mistake | None:
+def _tab(spot: Spot) -> Mistake | None:
     indentation = re.match(r"\s*", spot.text)
     if indentation is None or "\t" not in indentation[0]:
         return None
@@ -102,19 +72,21 @@ def _tab(spot: _Spot) -> Mistake | None:
 
 def bare_braces(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
     """``path: {{ x }}``: YAML reads these braces as a map in a map."""
-    text = _text(lines, line)
+    text = text_of(lines, line)
     if not text[column - 1 :].startswith("{{"):
         return None
     value = re.match(r"(?:\{\{.*?\}\}[^,{}#]*)+", text[column - 1 :])
     key = re.search(r"([\w.\-]+:)\s*$", text[: column - 1])
-    written = f"{key[1] if key else ''} {_quoted(value[0] if value else '{{ ... }}')}".strip()
+    value_written = value[0] if value else "{{ ... }}"
+    named = key[1] if key else ""
+    written = f"{named} {variables.reference_for(f'{named} {value_written}') or _quoted(value_written)}".strip()
     return Mistake(line, column, "a value that starts with {{ needs quotes", f"write {written}")
 
 
 _BRACKETED_KEY: Final = re.compile(r"[{,]\s*(?P<key>[A-Za-z_][\w.\-]*\[[^\]\s]*\](?:[^\s:,{}]|:(?=\S))*):\s")
 
 
-def _bracketed_key(spot: _Spot) -> Mistake | None:
+def _bracketed_key(spot: Spot) -> Mistake | None:
     """``{payload.items[0].sku: a}``: inside of { } the bracket opens a list."""
     found = next((each for each in _BRACKETED_KEY.finditer(spot.text) if each.start("key") < spot.column), None)
     if found is None:
@@ -123,7 +95,7 @@ def _bracketed_key(spot: _Spot) -> Mistake | None:
     return Mistake(spot.line, found.start("key") + 1, message, f"write {_quoted(found['key'])}: ...")
 
 
-def _braces(spot: _Spot) -> Mistake | None:
+def _braces(spot: Spot) -> Mistake | None:
     found = _BRACES_VALUE.search(spot.text)
     if found is None:
         return None
@@ -136,7 +108,7 @@ def _braces(spot: _Spot) -> Mistake | None:
     )
 
 
-def _bare_reference(spot: _Spot) -> Mistake | None:
+def _bare_reference(spot: Spot) -> Mistake | None:
     found = _BARE_REFERENCE.search(spot.text)
     if found is None or "expected" not in spot.problem:
         return None
@@ -156,14 +128,14 @@ def _comparison(line: int, column: int, text: str) -> Mistake | None:
 
 def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
     """A value whose first character is reserved in YAML."""
-    if (mistake := _comparison(line, column, _text(lines, line))) is not None:
+    if (mistake := _comparison(line, column, text_of(lines, line))) is not None:
         return mistake
-    value = re.match(r"[^#\n]*", _text(lines, line)[column - 1 :])
+    value = re.match(r"[^#\n]*", text_of(lines, line)[column - 1 :])
     if value is None or value[0][:1] not in _RESERVED:
         return None
-    if _text(lines, line)[:column].endswith("{%"):
+    if text_of(lines, line)[:column].endswith("{%"):
         return _jinja_tag(line, column - 1, lines)
-    key = re.search(r"([\w.\-]+:\s)\s*$", _text(lines, line)[: column - 1])
+    key = re.search(r"([\w.\-]+:\s)\s*$", text_of(lines, line)[: column - 1])
     meaning = _RESERVED[value[0][0]]
     sign = value[0][0]
     message = (
@@ -176,27 +148,27 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
 
 def _jinja_tag(line: int, column: int, lines: Sequence[str]) -> Mistake:
     """``text: {% if x %}...``: YAML reads the brace as the start of a map."""
-    text = _text(lines, line)
+    text = text_of(lines, line)
     key = re.search(r"([\w.\-]+:\s)\s*$", text[: column - 1])
     hint = f"write {key[1] if key else ''}{_quoted(text[column - 1 :])}"
     return Mistake(line, column, "a value that starts with {% needs quotes", hint)
 
 
-def _reserved(spot: _Spot) -> Mistake | None:
+def _reserved(spot: Spot) -> Mistake | None:
     """The parser names the place where the value started, or where it ended."""
     if not spot.problem.startswith(("found character that cannot", "did not find expected alphabetic")):
         return None
     return reserved_sign(spot.began_line, spot.began_column, [""] * (spot.began_line - 1) + [spot.began_text])
 
 
-def _tag(spot: _Spot) -> Mistake | None:
+def _tag(spot: Spot) -> Mistake | None:
     beginnings = ("did not find expected tag URI", "did not find the expected '>'", "did not find expected whitespace")
     if not spot.problem.startswith(beginnings):
         return None
     return reserved_sign(spot.began_line, spot.began_column, [""] * (spot.began_line - 1) + [spot.began_text])
 
 
-def _question_mark(spot: _Spot) -> Mistake | None:
+def _question_mark(spot: Spot) -> Mistake | None:
     if not spot.problem.startswith("mapping keys are not allowed"):
         return None
     return Mistake(
@@ -204,7 +176,7 @@ def _question_mark(spot: _Spot) -> Mistake | None:
     )
 
 
-def _two_colons(spot: _Spot) -> Mistake | None:
+def _two_colons(spot: Spot) -> Mistake | None:
     found = re.match(_KEY + r"(?P<value>[^\s\"'{\[|>].*?:(?:\s.*|))$", spot.text)
     if found is None or not spot.problem.startswith("mapping values"):
         return None
@@ -215,20 +187,13 @@ def _two_colons(spot: _Spot) -> Mistake | None:
     return Mistake(spot.line, spot.column, 'a text that contains ": " needs quotes', hint)
 
 
-def _nested(spot: _Spot) -> Mistake | None:
+def _nested(spot: Spot) -> Mistake | None:
     if not spot.problem.startswith(("mapping values", "did not find expected ','")) or not (found := nested(spot.text)):
         return None
     return Mistake(spot.line, found[0], "a map on the line of its key needs { }", f"write {found[1]}")
 
 
-def _too_deep(spot: _Spot) -> Mistake | None:
-    if not spot.problem.startswith("mapping values"):
-        return None
-    message = "this line is indented as part of the value above it"
-    return Mistake(spot.line, spot.column, message, "align it with the lines around it")
-
-
-def _quote_inside(spot: _Spot) -> Mistake | None:
+def _quote_inside(spot: Spot) -> Mistake | None:
     found = re.match(_KEY + r"(?P<value>(?P<quote>[\"']).*(?P=quote).*)$", spot.text)
     if found is None or spot.text.count(found["quote"]) < 3:
         return None
@@ -240,7 +205,7 @@ def _quote_inside(spot: _Spot) -> Mistake | None:
     return Mistake(spot.line, column, message, f"write {right}")
 
 
-def _text_after_quote(spot: _Spot) -> Mistake | None:
+def _text_after_quote(spot: Spot) -> Mistake | None:
     found = re.match(_KEY + r"(?P<value>(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\])\s*[^\s#,:\]}].*)$", spot.text)
     if found is None or "expected key" not in spot.problem:
         return None
@@ -248,7 +213,7 @@ def _text_after_quote(spot: _Spot) -> Mistake | None:
     return Mistake(spot.line, spot.column, "the value ended before this", hint)
 
 
-def _open_quote(spot: _Spot) -> Mistake | None:
+def _open_quote(spot: Spot) -> Mistake | None:
     if not spot.problem.startswith(("found unexpected end of stream", "found unexpected document")):
         return None
     quote = spot.began_text[spot.began_column - 1 : spot.began_column] or "quote"
@@ -267,30 +232,20 @@ _CLOSED: Final[Mapping[str, re.Pattern[str]]] = {
 _NEAR: Final = 3
 
 
-def _quote_left_open(spot: _Spot, lines: Sequence[str]) -> Mistake | None:
+def _quote_left_open(spot: Spot, lines: Sequence[str]) -> Mistake | None:
     """A text that was ended by the first quote of another one, far below the line where it begins."""
     if not spot.problem.startswith(("did not find expected key", "did not find expected ',' or")):
         return None
     for line in range(spot.line - 1, max(spot.began_line - 1, 0), -1):
-        column = _left_open(_text(lines, line))
+        column = _left_open(text_of(lines, line))
         if not column:
             continue
-        quote = _text(lines, line)[column - 1]
+        quote = text_of(lines, line)[column - 1]
         # The next such quote ended the text.
-        end = next((each for each in range(line + 1, spot.line + 1) if quote in _text(lines, each)), 0)
+        end = next((each for each in range(line + 1, spot.line + 1) if quote in text_of(lines, each)), 0)
         if end >= spot.line - _NEAR and end:
             message = f"the {quote} that opens here is not closed on its line"
             return Mistake(line, column, message, f"add a {quote} at the end of the text")
-    return None
-
-
-def _dash_without_space(spot: _Spot, lines: Sequence[str]) -> Mistake | None:
-    """``-name: push``, on the line where the parser gave up or the one before."""
-    for line in (spot.line, spot.line - 1):
-        found = re.match(r"(\s*)-([A-Za-z_][\w.]*:(?:\s.*)?)$", _text(lines, line))
-        if found is not None:
-            message = "an entry of a list begins with - and a space"
-            return Mistake(line, len(found[1]) + 1, message, f"write - {found[2].strip()[:80]}")
     return None
 
 
@@ -305,7 +260,7 @@ def _left_open(text: str) -> int:
     return 0
 
 
-def _escape(spot: _Spot) -> Mistake | None:
+def _escape(spot: Spot) -> Mistake | None:
     if spot.problem.startswith(("did not find expected hexdecimal", "found invalid Unicode")):
         message = "this escape is not a valid character"
         return Mistake(spot.line, spot.column, message, "write \\x41, \\u263A or \\U0001F600, or use single quotes")
@@ -317,15 +272,7 @@ def _escape(spot: _Spot) -> Mistake | None:
     return Mistake(spot.line, spot.column, message, "use single quotes, where a backslash is literal, or double it")
 
 
-def _no_colon(spot: _Spot) -> Mistake | None:
-    if "could not find expected ':'" not in spot.problem:
-        return None
-    return Mistake(
-        spot.began_line, spot.began_column, "this line has no value", "write key: value, with a space after the colon"
-    )
-
-
-def _open_bracket(spot: _Spot) -> Mistake | None:
+def _open_bracket(spot: Spot) -> Mistake | None:
     found = re.search(r"expected ',' or '([\]}])'", spot.problem)
     if found is None:
         return None
@@ -335,7 +282,7 @@ def _open_bracket(spot: _Spot) -> Mistake | None:
     return Mistake(spot.began_line, spot.began_column, message, hint)
 
 
-def _block_header(spot: _Spot) -> Mistake | None:
+def _block_header(spot: Spot) -> Mistake | None:
     if spot.problem.startswith("found an indentation indicator equal to 0"):
         return Mistake(spot.line, spot.column, "a text block cannot be indented by 0", 'write "|" alone')
     if not spot.problem.startswith("did not find expected comment or line break"):
@@ -347,7 +294,7 @@ def _block_header(spot: _Spot) -> Mistake | None:
     return Mistake(spot.began_line, spot.began_column, message, "move the text to the next line, or put it in quotes")
 
 
-def _no_value(spot: _Spot) -> Mistake | None:
+def _no_value(spot: Spot) -> Mistake | None:
     found = spot.text[spot.column - 1 : spot.column]
     if not found or not spot.problem.startswith("did not find expected node content"):
         return None
@@ -359,24 +306,8 @@ def _no_value(spot: _Spot) -> Mistake | None:
     )
 
 
-def _indentation(spot: _Spot) -> Mistake | None:
-    beginnings = (
-        "did not find expected key",
-        "did not find expected '-'",
-        "did not find expected <doc",
-        "block sequence",
-    )
-    if not spot.problem.startswith(beginnings):
-        return None
-    if spot.problem.startswith("did not find expected '-'") and re.match(r"\s*[\w.\-]+:", spot.text):
-        hint = f"write - {spot.text.strip()[:80]}; or indent it to the keys of the entry above"
-        return Mistake(spot.line, spot.column, "an entry of the list above begins with -", hint)
-    message = "this line does not belong to the lines above it"
-    return Mistake(spot.line, spot.column, message, "align the keys of a map, and the - of a list, in the same column")
-
-
 #: Tried in this order, specific mistakes before general ones.
-_MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
+_MISTAKES: Final[Sequence[Callable[[Spot], Mistake | None]]] = (
     _tab,
     _bracketed_key,
     _reserved,
@@ -386,14 +317,14 @@ _MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
     _question_mark,
     _nested,
     _two_colons,
-    _too_deep,
+    indentation.too_deep,
     _bare_reference,
     _braces,
     _quote_inside,
     _text_after_quote,
-    _no_colon,
+    indentation.no_colon,
     _block_header,
     _open_bracket,
     _no_value,
-    _indentation,
+    indentation.unaligned,
 )

@@ -88,7 +88,9 @@ class References(Struct, frozen=True):
     def _value(self, found: re.Match[str], pieces: "_Pieces") -> str:
         if found[0] == "${":
             meant = _meant(found.string, found.end())
-            raise ReferenceRefused(f"this ${{ does not start a reference: write {meant}, and $${{ for a literal ${{")
+            raise ReferenceRefused(
+                f"what follows this ${{ is not a reference: write {meant}; write $${{ for a literal ${{"
+            )
         if found[0] == "$${":
             return ""
         pieces.is_foreign = True

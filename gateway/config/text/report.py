@@ -1,5 +1,6 @@
 """Problems by place: collected as they are found, and printed for editors and people."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -104,8 +105,9 @@ class Report(Struct):
 
 def _nearer(place: Place, line: str, near: str) -> Place:
     """The column of a text on a line, which is not before the place; the place itself if it is not there as it is."""
-    at = line.find(near, max(place.column - 1, 0)) if near else -1
-    return Place(place.file, place.line, at + 1) if at >= 0 else place
+    start, end = ("(?<![\\w.])" if near[:1].isalnum() else ""), (r"\b" if near[-1:].isalnum() else "")
+    found = re.compile(start + re.escape(near) + end).search(line, max(place.column - 1, 0)) if near else None
+    return Place(place.file, place.line, found.start() + 1) if found else place
 
 
 def format_problem(problem: Problem) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.config.schema.file import FileKeys
 from gateway.config.schema.keys import Section, keys_of
 from gateway.config.text.nested import MAPS, nested
 
@@ -41,4 +42,4 @@ def test_any_other_line_with_two_colons_is_none(line):
 
 
 def test_each_of_these_keys_is_one_of_the_language():
-    assert set(names_of_keys()) >= MAPS
+    assert {*keys_of(FileKeys), *names_of_keys()} >= MAPS
