@@ -41,10 +41,15 @@ def joined(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
+def closest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
+    """The known word that is most like another one, empty if none is; ``closeness``: from 0, anything, to 1, the same."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=closeness)), "")
+
+
 def suggest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
     """``did you mean "where"?``, or nothing if no known word is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=closeness)
-    return f'did you mean "{close[0]}"?' if close else ""
+    close = closest(word, known, closeness=closeness)
+    return f'did you mean "{close}"?' if close else ""
 
 
 def folded(text: str) -> str:

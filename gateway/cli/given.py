@@ -4,7 +4,6 @@ import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +17,13 @@ from gateway.presets import CONTENT_TYPES
 from gateway.routing import Source
 from gateway.routing.cases import header_of
 from gateway.signatures import Request
-from gateway.wording import suggest
+from gateway.wording import closest, suggest
 
 #: ``X-GitHub-Event: push`` as curl has it, or ``x-github-event=push``.
-#: How like another name the name of a header must be to be taken for it.
-_CLOSENESS: Final = 0.85
 _HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*(?P<value>[^\r\n\x00]*)")
-
-
-#: How alike a field that ``--set`` adds is to one that it may have been meant to change, from 0 to 1.
+#: How like another name a field that ``--set`` adds, or a header, must be to be taken for it, from 0 to 1.
 _LIKE: Final = 0.75
+_LIKE_A_HEADER: Final = 0.85
 
 
 class EventRefused(GatewayError):
@@ -102,8 +98,10 @@ def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str
     if lacking is None:
         return ""
     header, value = lacking
-    if near := get_close_matches(header, list(headers), n=1, cutoff=_CLOSENESS):
-        return f"the type of this event is in the header {header}, and it has {near[0]}: write --header '{header}: {value}'"
+    if near := closest(header, headers, closeness=_LIKE_A_HEADER):
+        return (
+            f"the type of this event is in the header {header}, and it has {near}: write --header '{header}: {value}'"
+        )
     return (
         f"the type of this event is in the header {header}, which it does not have: add --header '{header}: {value}', or "
         f"keep the event with its headers in a file that ends in {REQUEST}"

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from gateway.event.conditions import Change, Check, Clause, Condition
 from gateway.event.operators import OPERATORS, ORDERED
 from gateway.event.paths import EACH, MISSING, Each, Facts, Path, as_written, elements, parse_path
 from gateway.event.values import as_json, as_number, number
+from gateway.wording import closest
 
 #: Characters of the shortest name that is taken for a misspelt one.
 _SHORTEST: Final = 4
@@ -102,7 +102,7 @@ def meant(field: str, samples: Sequence[Facts]) -> Path:
     """The path of that field, as far as a sample has it."""
 
     def close_to(name: str, names: Sequence[str]) -> str:
-        return next(iter(get_close_matches(name, names, n=1, cutoff=0.75)), "")
+        return closest(name, names, closeness=0.75)
 
     return _meant(parse_path(field), samples, close_to)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Final
 
@@ -22,6 +21,7 @@ from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
 from gateway.config.text.reader import Map, Node
 from gateway.errors import Place
 from gateway.routing.peers import Network
+from gateway.wording import closest
 
 
 def _version(written: Words, label: str) -> int:
@@ -254,6 +254,6 @@ def _miss_misnamed(reading: Reading, node: Node) -> None:
     written = [pair.key.text for pair in node.pairs] if isinstance(node, Map) else []
     known = keys_of(FileKeys)
     for key_text in (each for each in written if each not in known):
-        meant = next(iter(get_close_matches(key_text, list(known), n=1, cutoff=0.6)), "")
+        meant = closest(key_text, known)
         if meant in _NAMED:
             reading.unread.add(_NAMED[meant])
