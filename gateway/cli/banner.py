@@ -110,11 +110,10 @@ def _what_happens(config: Config, event: Example) -> str:
 
 def _send(config: Config, source: Source, event: Example, ingest_address: str) -> Sequence[str]:
     """How to send more where ``gateway send`` would not find this gateway by itself: another terminal has no GATEWAY_BIND."""
-    if ingest_address == USUAL_ADDRESS:
+    if ingest_address == USUAL_ADDRESS or event.name not in source.samples:
         return []
-    named = [event.name] if event.name in source.samples else []
-    of = ["--source", source.name] if len(config.sources) > 1 or not named else []
-    command = shlex.join(["gateway", "send", *named, *of, "--to", ingest_address])
+    of = ["--source", source.name] if len(config.sources) > 1 else []
+    command = shlex.join(["gateway", "send", event.name, *of, "--to", ingest_address])
     return [f"  More, signed and as new events: {command}", ""]
 
 

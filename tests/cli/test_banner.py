@@ -83,6 +83,14 @@ def test_one_that_listens_elsewhere_says_how_to_send_to_it_from_another_terminal
     assert re.fullmatch(r"More, signed and as new events: gateway send \S+ --to http://127.0.0.1:9090", line)
 
 
+def test_a_sender_without_samples_has_no_event_to_send_from_another_terminal(tmp_path):
+    printed(tmp_path, DECLARED)
+    config = load(tmp_path / "routes.yaml", environ={}, dev=True)
+    said = banner(config, "http://127.0.0.1:9090", "http://127.0.0.1:9091", "sqlite:///gateway.db", tmp_path)
+    assert "  curl -sS http://127.0.0.1:9090/in/one " in said
+    assert "gateway send" not in said
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [("one", "records one: its url is not set"), ("one two", "records one, two: their urls are not set")],
