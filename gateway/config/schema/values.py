@@ -199,7 +199,8 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-_TAG: Final = re.compile(r"\{\{.*\}\}|\{%.*%\}", re.DOTALL)
+def _has_tag(text: str) -> bool:
+    return any(end in text.partition(start)[2] for start, end in (("{{", "}}"), ("{%", "%}")))
 
 
 @shaped({**TEXT, "title": "secret"})
@@ -207,7 +208,7 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as part of a line of the file."""
     if isinstance(node, Scalar) and "${" not in node.text and node.text:
         reading.report.hide(node.content, node.text)
-        if _TAG.search(node.text) and not variables.named_unrendered(node.text):
+        if _has_tag(node.text) and not variables.named_unrendered(node.text):
             reading.error(node, f"{label} is not a template: its braces would be part of it", 'write "${NAME}"')
             return None
     written = login(reading, node, label)
