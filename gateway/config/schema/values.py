@@ -7,7 +7,7 @@ from typing import Final
 from gateway import presets
 from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
 from gateway.config.text import variables
-from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, json_scalar
+from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
 from gateway.model import Secret
 from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
 
@@ -211,6 +211,8 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
         if _has_tag(node.text) and not variables.named_unrendered(node.text):
             reading.error(node, f"{label} is not a template: its braces would be part of it", 'write "${NAME}"')
             return None
+    elif not isinstance(node, Scalar):
+        hide_all(reading.report, node)
     written = login(reading, node, label)
     if written is None:
         return None
