@@ -46,6 +46,20 @@ def closest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=closeness)), "")
 
 
+def closest_header(name: str, known: Iterable[str]) -> str:
+    """The known header that differs from a name in one misspelt word, or in its hyphens; empty if none does.
+
+    Senders have headers that differ in whole words: ``x-message-type``, ``x-message-retry``, ``x-message-type-id``.
+    """
+    return next((each for each in known if folded(each) == folded(name) or _one_word_apart(name, each)), "")
+
+
+def _one_word_apart(one: str, other: str) -> bool:
+    words, others = one.lower().split("-"), other.lower().split("-")
+    apart = [pair for pair in zip(words, others, strict=False) if pair[0] != pair[1]]
+    return len(words) == len(others) and len(apart) == 1 and bool(closest(apart[0][0], [apart[0][1]], closeness=0.75))
+
+
 def suggest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
     """``did you mean "where"?``, or nothing if no known word is close."""
     close = closest(word, known, closeness=closeness)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gateway import wording
 from gateway.wording import (
     SIZE,
+    closest_header,
     count,
     duration,
     few,
@@ -81,6 +82,23 @@ def test_text_made_printable_stays_on_one_line_and_can_be_encoded(text):
     assert len(safe) == len(text)
     safe.encode()
     assert safe.splitlines() in ([], [safe])
+
+
+@pytest.mark.parametrize(
+    ("written", "known", "meant"),
+    [
+        ("X-GitHub-Evnt", "x-github-event", "x-github-event"),
+        ("x-githubevent", "x-github-event", "x-github-event"),
+        ("x-github-events", "x-github-event", "x-github-event"),
+        ("paypal-transmission-sig", "paypal-transmission-id", ""),
+        ("twitch-eventsub-message-retry", "twitch-eventsub-message-type", ""),
+        ("x-forgejo-event-type", "x-forgejo-event", ""),
+        ("x-request-id", "x-request-uuid", ""),
+        ("x-trace", "x-github-event", ""),
+    ],
+)
+def test_a_header_of_the_same_sender_is_not_taken_for_a_misspelt_one(written, known, meant):
+    assert closest_header(written, ["content-type", known]) == meant
 
 
 def test_counts_suggestions_and_times():

@@ -17,13 +17,12 @@ from gateway.presets import CONTENT_TYPES
 from gateway.routing import Source
 from gateway.routing.cases import header_of
 from gateway.signatures import Request
-from gateway.wording import closest, suggest
+from gateway.wording import closest_header, suggest
 
 #: ``X-GitHub-Event: push`` as curl has it, or ``x-github-event=push``.
 _HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*(?P<value>[^\r\n\x00]*)")
-#: How like another name a field that ``--set`` adds, or a header, must be to be taken for it, from 0 to 1.
+#: How like another name a field that ``--set`` adds must be to be taken for it, from 0 to 1.
 _LIKE: Final = 0.75
-_LIKE_A_HEADER: Final = 0.85
 
 
 class EventRefused(GatewayError):
@@ -98,7 +97,7 @@ def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str
     if lacking is None:
         return ""
     header, value = lacking
-    if near := closest(header, headers, closeness=_LIKE_A_HEADER):
+    if near := closest_header(header, headers):
         return (
             f"the type of this event is in the header {header}, and it has {near}: write --header '{header}: {value}'"
         )

@@ -89,7 +89,7 @@ def nearest(field: str, samples: Sequence[Facts]) -> str:
         through = _through_lists(facts, path)
         if through != path and any(value is not MISSING for value in elements(facts, through)):
             return f"write {as_written(through)} for any element of the list"
-    return misspelt(field, samples) or "name a field that exists"
+    return elsewhere(field, samples) or misspelt(field, samples) or "name a field that exists"
 
 
 def misspelt(field: str, samples: Sequence[Facts]) -> str:
@@ -110,7 +110,7 @@ def meant(field: str, samples: Sequence[Facts]) -> Path:
 def better(field: str, samples: Sequence[Facts]) -> str:
     """What a template should read instead of a field that no sample has; empty if nothing is like it."""
     sized = measured(field, samples)
-    return f"write {sized} | length" if sized else misspelt(field, samples) or elsewhere(field, samples)
+    return f"write {sized} | length" if sized else elsewhere(field, samples) or misspelt(field, samples)
 
 
 #: Where a field is looked for that is below another root, in this order; any other root comes after them.

@@ -6,10 +6,7 @@ from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.tests import EventKeys
 from gateway.routing.sources import Source
-from gateway.wording import suggest
-
-#: How like another name the name of a header must be to be taken for it.
-_CLOSENESS = 0.85
+from gateway.wording import closest_header
 
 
 def in_tests(reading: Reading, written: FileKeys, known: Known) -> None:
@@ -34,5 +31,6 @@ def _headers(reading: Reading, keys: EventKeys, source: Source | None) -> None:
         return
     sent = {name for headers in source.sample_headers.values() for name in headers}
     for name in keys.headers:
-        if name.lower() not in sent and (meant := suggest(name.lower(), sorted(sent), closeness=_CLOSENESS)):
-            reading.warning(keys.name_at("headers", name), f'"{name}" is not a header of this sender', meant)
+        if name.lower() not in sent and (meant := closest_header(name, sorted(sent))):
+            message = f'"{name}" is not a header of this sender'
+            reading.warning(keys.name_at("headers", name), message, f'did you mean "{meant}"?')

@@ -1,5 +1,6 @@
 """What a template may contain; whatever is wrong is Refused with its line."""
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 
@@ -16,6 +17,9 @@ from gateway.wording import suggest, suggest_or_list
 
 #: Filters that make a text of a number.
 _MAKING_TEXTS = frozenset({"number", "money", "string", "phone", "mask", "bold"})
+
+#: Computations with numbers; none of them but + accepts a text.
+_ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
 
 _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template,
@@ -127,7 +131,10 @@ def check(tree: nodes.Template, roots: Collection[str]) -> None:
     """Raise Refused for the constructs, filters, tests, functions and names that a template cannot have, all at once."""
     if found := sorted(_found(tree, roots), key=lambda each: each.line):
         # What is wrong in the same way twice on a line looks the same.
-        found[0].each = tuple({(each.line, each.message): each for each in found}.values())
+        apart: dict[tuple[int, str], Refused] = {}
+        for each in found:
+            apart.setdefault((each.line, each.message), each)
+        found[0].each = tuple(apart.values())
         raise found[0]
 
 
@@ -193,7 +200,7 @@ def _of_node(node: nodes.Node) -> Refused | None:
         case nodes.Mod(left=nodes.Const(value=str())):
             message = "% is the remainder of a division, and puts no value into a text"
             return Refused(node.lineno, message, f"join texts and values with ~: 'No. ' ~ {_shown(node.right)}")
-        case nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod() | nodes.Pow():
+        case nodes.BinExpr() if isinstance(node, _ARITHMETIC):
             return _filtered_first(node)
         case nodes.Test(name=name) if name not in TESTS:
             hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
@@ -206,32 +213,55 @@ def _of_node(node: nodes.Node) -> Refused | None:
 
 def _filtered_first(node: nodes.BinExpr) -> Refused | None:
     """``attrs.amount / 100 | number(2)``: the filter makes a text of 100 first, which nothing can be divided by."""
-    right = node.right
-    if not isinstance(right, nodes.Filter) or right.node is None or right.name not in _MAKING_TEXTS:
+    inner = node
+    while isinstance(inner.right, _ARITHMETIC):
+        inner = inner.right
+    last = inner.right
+    # A text can be added to a text.
+    if isinstance(inner, nodes.Add) or not isinstance(last, nodes.Filter) or last.name not in _MAKING_TEXTS:
         return None
-    left, operand = _shown(node.left), _shown(right.node)
-    arguments = ", ".join(map(_shown, right.args))
-    filtered = f"{right.name}({arguments})" if arguments else right.name
-    hint = f"write ({left} {node.operator} {operand}) | {filtered}"
-    if node.operator == "/" and operand == "100":
-        hint += f", or {left} | money(attrs.currency, minor=true) for an amount in cents"
+    if last.node is None:
+        return None
+    operand = _shown(last.node)
+    computed = _shown(_with_last(node, last.node))
+    hint = f"write {computed} | {_called(last)}"
+    if inner is node and node.operator == "/" and operand == "100" and last.name != "money":
+        hint += f", or {_shown(node.left)} | money(attrs.currency, minor=true) for an amount in cents"
     message = (
-        f'the filter "{right.name}" applies to {operand} alone and makes a text, which "{node.operator}" cannot compute'
+        f'the filter "{last.name}" applies to {operand} alone and makes a text, which "{inner.operator}" cannot compute'
     )
     return Refused(node.lineno, message, hint)
 
 
+def _with_last(node: nodes.BinExpr, last: nodes.Expr) -> nodes.BinExpr:
+    """A computation with another last operand."""
+    right = _with_last(node.right, last) if isinstance(node.right, _ARITHMETIC) else last
+    return type(node)(node.left, right, lineno=node.lineno)
+
+
+def _called(node: nodes.Filter) -> str:
+    """A filter as it is written: ``money(attrs.currency, minor=true)``."""
+    arguments = ", ".join([*map(_shown, node.args), *(f"{each.key}={_shown(each.value)}" for each in node.kwargs)])
+    return f"{node.name}({arguments})" if arguments else node.name
+
+
 def _shown(node: nodes.Node) -> str:
-    """A value as it is written; ``...`` for all but fields, constants and what is computed from them."""
+    """A value as it is written; ``...`` for what is neither a field, a constant, filtered nor computed."""
     match node:
         case nodes.Name(name=name):
             return str(name)
         case nodes.Const(value=str() as text):
-            return f"'{text}'"
+            return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"
         case nodes.Const(value=value):
             return str(value).lower()
         case nodes.Getattr(node=inner, attr=name):
             return f"{_shown(inner)}.{name}"
+        case nodes.Getitem(node=inner, arg=nodes.Const() as index):
+            return f"{_shown(inner)}[{_shown(index)}]"
+        case nodes.Neg(node=inner):
+            return f"-{_shown(inner)}"
+        case nodes.Filter(node=nodes.Node() as inner):
+            return f"({_shown(inner)} | {_called(node)})"
         case nodes.BinExpr(left=left, right=right, operator=operator):
             return f"({_shown(left)} {operator} {_shown(right)})"
     return "..."

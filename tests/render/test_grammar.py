@@ -56,6 +56,40 @@ def test_a_mistake_is_found_when_the_template_is_compiled(templates, source, lin
 
 
 @pytest.mark.parametrize(
+    ("expression", "right"),
+    [
+        ("attrs.a - attrs.b * 3 | number(2)", "(attrs.a - (attrs.b * 3)) | number(2)"),
+        ("attrs.a + attrs.b * 3 | number(2)", "(attrs.a + (attrs.b * 3)) | number(2)"),
+        ("attrs.a / 100 | money(attrs.currency, minor=true)", "(attrs.a / 100) | money(attrs.currency, minor=true)"),
+        ("attrs.a * attrs.items[0].price | number(2)", "(attrs.a * attrs.items[0].price) | number(2)"),
+        ("attrs['a b'] * -2 | number", "(attrs['a b'] * -2) | number"),
+        ("attrs.a / attrs.b | default(1) | number(2)", "(attrs.a / (attrs.b | default(1))) | number(2)"),
+        ('attrs.a * 2 | money("E\'R")', '(attrs.a * 2) | money("E\'R")'),
+    ],
+)
+def test_a_filter_that_was_meant_for_a_computation_is_written_after_all_of_it(templates, expression, right):
+    refused = refusal(templates.text, TemplateText(f"{{{{ {expression} }}}}", HERE), no_escape)
+    assert refused.hint == f"write {right}"
+    templates.text(TemplateText(f"{{{{ {right} }}}}", HERE), no_escape)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "attrs.total - attrs.items | length",
+        "attrs.a * attrs.b | float",
+        "attrs.a / attrs.b | round(2)",
+        "attrs.a - attrs.b | default(0)",
+        "attrs.a * attrs.b | number(2) | float",
+        "attrs.name + attrs.b | number(2)",
+        "attrs.a ~ attrs.b | number(2)",
+    ],
+)
+def test_a_filter_may_be_meant_for_the_last_operand_alone(templates, expression):
+    templates.text(TemplateText(f"{{{{ {expression} }}}}", HERE), no_escape)
+
+
+@pytest.mark.parametrize(
     ("source", "hint"),
     [
         ("{{ attrs.id }}", "first.attrs, or {% for each in events %}"),

@@ -29,6 +29,7 @@ from gateway.render import TemplateText, is_literal
 @dataclass(frozen=True, kw_only=True)
 class BasicKeys(Section):
     noun = "auth.basic"
+    instead_of_text = 'basic: {user: ..., password: "${PASSWORD}"}'
     user: Words | None = key(values.login, "the user name: crm-user", required=True)
     password: Secret | None = key(values.secret, 'the password: "${PASSWORD}"', required=True)
 
@@ -36,6 +37,7 @@ class BasicKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class HeaderKeys(Section):
     noun = "auth.header"
+    instead_of_text = 'header: {name: x-api-key, value: "${API_KEY}"}'
     name: Words | None = key(values.words, "the header's name: x-api-key", required=True)
     value: Secret | None = key(values.secret, 'the header\'s value: "${API_KEY}"', required=True)
 
@@ -57,7 +59,8 @@ class AuthKeys(Section):
     noun = "auth"
     instead_of_text = 'auth: {bearer: "${TOKEN}"}'
     foreign: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("token", "access_token", "type", "scheme"), 'bearer: "${TOKEN}"'),
+        **dict.fromkeys(("type", "scheme"), "the way itself as the key: bearer, basic, header, oauth2 or aws"),
+        **dict.fromkeys(("token", "access_token"), 'bearer: "${TOKEN}"'),
         **dict.fromkeys(("key", "api_key", "apikey", "api-key"), 'header: {name: x-api-key, value: "${API_KEY}"}'),
         **dict.fromkeys(("user", "username", "password"), 'basic: {user: ..., password: "${PASSWORD}"}'),
     }

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from gateway.config.schema import values
 from gateway.config.schema.reading import Parser, Reading, Shape, shape_of, shaped
 from gateway.config.schema.values import NAME_RULE
-from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
+from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, hide_all
 from gateway.errors import Place
 from gateway.render import TemplateText
 from gateway.wording import suggest_or_list
@@ -67,7 +67,7 @@ class Section:
     written: Mapping[str, Pair]
     #: Keys of other sections that people write here, and those that are meant.
     foreign: ClassVar[Mapping[str, str]] = {}
-    #: What to write instead of a text alone; a reference in that text replaces ``${TOKEN}``. Empty: nothing in particular.
+    #: What to write instead of a text or a list; a reference in that text replaces ``${TOKEN}``. Empty: nothing in particular.
     instead_of_text: ClassVar[str] = ""
     #: Whether keys that start with ``x-`` are the user's own.
     may_have_x: ClassVar[bool] = False
@@ -121,10 +121,10 @@ def _expect_section(reading: Reading, node: Node, section: type[Section], label:
     if isinstance(node, Scalar) and "url" in keys_of(section) and re.match(r"https?://|\$\{", node.text):
         reading.error(node, f"{label} must be a map", "write {url: ...} around the address")
         return
-    if isinstance(node, Scalar) and section.instead_of_text:
-        reference = re.search(r"\$\{[^}]*\}", node.text)
+    if section.instead_of_text and not isinstance(node, Map):
+        reference = re.search(r"\$\{[^}]*\}", node.text) if isinstance(node, Scalar) else None
         if reference is None:
-            reading.report.hide(node.content, node.text)
+            hide_all(reading.report, node)
         hint = section.instead_of_text.replace("${TOKEN}", reference[0] if reference else "${TOKEN}")
         reading.error(node, f"{label} must be a map", f"write {hint}")
         return
@@ -157,9 +157,8 @@ def _check_keys(reading: Reading, node: Map, section: type[Section], label: str)
     written = {pair.key.text for pair in node.pairs}
     for pair in node.pairs:
         if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-")):
-            if isinstance(pair.value, Scalar) and "${" in section.foreign.get(pair.key.text, ""):
-                # It was meant as a secret.
-                reading.report.hide(pair.value.content, pair.value.text)
+            if "${" in section.foreign.get(pair.key.text, ""):
+                hide_all(reading.report, pair.value)
             _report_unknown(reading, pair.key, section, label)
     for text, (_, declared) in keys.items():
         if declared.required and text not in written:

@@ -7,7 +7,7 @@ from typing import Final
 from gateway import presets
 from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
 from gateway.config.text import variables
-from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, json_scalar
+from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
 from gateway.model import Secret
 from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
 
@@ -199,7 +199,8 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-_TAG: Final = re.compile(r"\{\{.*\}\}|\{%.*%\}", re.DOTALL)
+def _has_tag(text: str) -> bool:
+    return any(end in text.partition(start)[2] for start, end in (("{{", "}}"), ("{%", "%}")))
 
 
 @shaped({**TEXT, "title": "secret"})
@@ -207,9 +208,11 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as part of a line of the file."""
     if isinstance(node, Scalar) and "${" not in node.text and node.text:
         reading.report.hide(node.content, node.text)
-        if _TAG.search(node.text) and not variables.named_unrendered(node.text):
+        if _has_tag(node.text) and not variables.named_unrendered(node.text):
             reading.error(node, f"{label} is not a template: its braces would be part of it", 'write "${NAME}"')
             return None
+    elif not isinstance(node, Scalar):
+        hide_all(reading.report, node)
     written = login(reading, node, label)
     if written is None:
         return None

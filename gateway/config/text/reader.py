@@ -68,6 +68,19 @@ class Broken(Struct, frozen=True):
 Node = Scalar | Map | Items | Broken
 
 
+def hide_all(report: Report, node: "Node") -> None:
+    """Never show what is written there, whatever its shape: it was meant as a secret."""
+    if isinstance(node, Scalar):
+        report.hide(node.content, node.text)
+    elif isinstance(node, Items):
+        for each in node.nodes:
+            hide_all(report, each)
+    elif isinstance(node, Map):
+        for pair in node.pairs:
+            hide_all(report, pair.key)
+            hide_all(report, pair.value)
+
+
 def read(data: bytes, report: Report, begin: str = "version: 1") -> Node:
     """The tree of the one document in ``data``; adds its lines and all recoverable problems to ``report``.
 

@@ -30,6 +30,7 @@ _UNRENDERED: Final[Sequence[re.Pattern[str]]] = (
         ),
     ),
 )
+_RANDOM: Final = re.compile(r"[a-z].*\d|\d.*[a-z]")
 _SCHEME: Final = re.compile(r"^(?:Bearer|Basic|Token)\s+(?=\S)", re.IGNORECASE)
 #: ``secret: {{ NAME }}``: a name alone, which a template never has, in capitals or after a key that grants access.
 _BRACES: Final = re.compile(
@@ -50,7 +51,10 @@ def named_unrendered(text: str) -> str:
 
 def _named(text: str, ways: Sequence[re.Pattern[str]]) -> str:
     found = next(filter(None, (way.fullmatch(text) for way in ways)), None)
-    return re.sub(r"\W+", "_", found[1]).upper() if found else ""
+    if found is None:
+        return ""
+    # With digits among small letters it could be the secret itself, which is not repeated.
+    return "NAME" if _RANDOM.search(found[1]) else re.sub(r"\W+", "_", found[1]).upper()
 
 
 def reference_for(written: str) -> str:
@@ -63,7 +67,8 @@ def reference_for(written: str) -> str:
 
 _IN_URL: Final = re.compile(
     r"\{\{-?\s*(?:(?:env|ENV|secrets)\.)?(?P<braces>[A-Z_][A-Z0-9_]*)\s*-?\}\}|<(?P<angles>[A-Z_][A-Z0-9_]*)>"
-    r"|(?<!\$)\$(?P<shell>[A-Z_][A-Z0-9_]{2,})|%(?P<windows>[A-Z_][A-Z0-9_]{2,})%"
+    # Not the letters between two encoded characters: %C3%BCBER%20.
+    r"|(?<!\$)\$(?P<shell>[A-Z_][A-Z0-9_]{2,})|%(?P<windows>[A-Z_][A-Z0-9_]{2,})%(?![0-9A-Fa-f]{2})"
 )
 
 
