@@ -121,7 +121,7 @@ def _types(source: Source, request: Request) -> Sequence[str]:
 def _sentence(status: int, answer: str, event: str, types: Sequence[str]) -> str:
     if 200 <= status < 300:
         fields = _fields(answer)
-        of_type = f", {'type' if len(types) == 1 else 'types'} {few(types)}" if types else ""
+        of_type = f" ({'type' if len(types) == 1 else 'types'} {few(types)})" if types else ""
         if fields.get("duplicate"):
             return f"{event} a duplicate of {fields.get('id')}"
         if "duplicate" in fields:

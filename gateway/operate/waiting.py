@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from gateway.destinations import gates
 from gateway.event.paths import as_written
-from gateway.routing.gathering import Digest
 from gateway.wording import spaced
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def _not_yet(name: str, config: "Config") -> Iterator[str]:
 
 def _keys_of(entry: "Entry", destination: str) -> Iterator[str]:
     if entry.gathers is not None:
-        yield "digest" if isinstance(entry.gathers, Digest) else "debounce"
+        yield entry.gathers.key
     if entry.timing is not None and entry.timing.delay_s:
         yield "delay"
     if entry.timing is not None and entry.timing.hours is not None and not entry.timing.skips:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec import Struct
 
@@ -19,6 +19,9 @@ DIGEST_ROOTS: Final = frozenset({"events", "count", "by", "first", "last", "vars
 
 class Digest(Struct, frozen=True, kw_only=True):
     """One message for the events of an entry and a destination, or for those of them with the same value."""
+
+    #: Its key in routes.yaml.
+    key: ClassVar[str] = "digest"
 
     #: Seconds after its first event; None: at ``at``.
     every_s: float | None = None
@@ -55,6 +58,8 @@ class Digest(Struct, frozen=True, kw_only=True):
 
 class Debounce(Struct, frozen=True, kw_only=True):
     """Only the last event of a key, once there was no other one for a while."""
+
+    key: ClassVar[str] = "debounce"
 
     per: Renderer[Text]
     quiet_s: float

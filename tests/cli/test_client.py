@@ -4,7 +4,7 @@ import pytest
 
 from gateway.cli import api
 from gateway.cli.client import FAILURES, Client, NobodyListens, Unreachable
-from gateway.cli.send import SendRefused, _client, _post
+from gateway.cli.send import SendRefused, _client, _post, _with_query
 from gateway.signatures import Request
 from tests.egress.certificates import Authority
 from tests.sink import Sink, answer, raw, reset
@@ -111,10 +111,8 @@ def test_an_event_goes_to_its_source_unless_the_address_names_a_path(address, se
     with Sink() as sink:
         url = sink.url + address
         with _client(url, Source) as client:
-            assert _post(client, url, Source, Request(headers=[], body=b"{}", path_secret=secret.encode())) == (
-                200,
-                "ok",
-            )
+            request = _with_query(client, Request(headers=[], body=b"{}", path_secret=secret.encode()))
+            assert _post(client, url, Source, request) == (200, "ok")
     assert sink.requests[0].path == path
 
 

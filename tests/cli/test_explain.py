@@ -361,7 +361,7 @@ def test_render_refuses_what_is_no_template_of_the_folder(folder, template, said
 def test_render_says_the_line_on_which_a_template_cannot_be_compiled(folder):
     done = run(folder, "render", "typo.txt.j2")
     assert (done.returncode, done.stdout) == (1, "")
-    assert 'templates/typo.txt.j2:2: unknown name "atrs"' in done.stderr
+    assert 'templates/typo.txt.j2:2:4: unknown name "atrs"' in done.stderr
 
 
 def test_render_speaks_of_the_template_first_when_routes_yaml_has_problems_too(folder, tmp_path):
@@ -372,7 +372,7 @@ def test_render_speaks_of_the_template_first_when_routes_yaml_has_problems_too(f
     (tmp_path / "routes.yaml").write_text(ROUTES.replace('\n    body: {id: "{{ attrs.id }}"}\n', uses))
     done = run(tmp_path, "render", "typo.txt.j2")
     assert (done.returncode, done.stdout) == (1, "")
-    assert 'templates/typo.txt.j2:1: unknown name "atrs"' in done.stderr
+    assert 'templates/typo.txt.j2:1:4: unknown name "atrs"' in done.stderr
     assert "mtch" not in done.stderr
     assert "mtch" in run(tmp_path, "render", "other.txt.j2").stderr
 

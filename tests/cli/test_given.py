@@ -116,7 +116,7 @@ def test_a_file_is_signed_and_sent_and_the_next_event_becomes_a_sample(gateway, 
             "send", "push.json", "--source", "github", "--header", "X-GitHub-Event: push", "--header",
             "X-GitHub-Delivery: 72d3162e-cc78-11e3-81ab-4c9367dc0958", "--to", to,
         )  # fmt: skip
-        assert re.fullmatch(r"push.json accepted as evt_[\w-]+, type push\n", done.stdout)
+        assert re.fullmatch(r"push.json accepted as evt_[\w-]+ \(type push\)\n", done.stdout)
         return sample.exists()
 
     eventually(arrived, "an event after capture began to wait")
@@ -130,7 +130,7 @@ def test_a_file_is_signed_and_sent_and_the_next_event_becomes_a_sample(gateway, 
     # It is a sample now.
     again = gateway.verb("send", "push", "--source", "github", "--to", to)
     assert "push accepted as evt_" in again.stdout
-    assert again.stdout.endswith(", type push\n")
+    assert again.stdout.endswith(" (type push)\n")
     refused = gateway.verb("capture", "github", "--last", check=False)
     assert (refused.returncode, "add --force" in refused.stderr) == (2, True)
     assert gateway.verb("capture", "github", "--last", "--force").returncode == 0

@@ -15,11 +15,11 @@ from tests.world import BODY
 @pytest.mark.parametrize(
     ("status", "answer", "said"),
     [
-        (202, '{"id": "evt_1", "duplicate": false}', "push accepted as evt_1, type push"),
+        (202, '{"id": "evt_1", "duplicate": false}', "push accepted as evt_1 (type push)"),
         (200, '{"id": "evt_1", "duplicate": true}', "push a duplicate of evt_1"),
-        (200, "", "push accepted, type push, answered 200"),
-        (200, "<Response/>", "push accepted, type push, answered 200: <Response/>"),
-        (201, '{"ok": true}', 'push accepted, type push, answered 201: {"ok": true}'),
+        (200, "", "push accepted (type push), answered 200"),
+        (200, "<Response/>", "push accepted (type push), answered 200: <Response/>"),
+        (201, '{"ok": true}', 'push accepted (type push), answered 201: {"ok": true}'),
         (401, "no", "refused with 401: no: the secret here differs from the gateway's"),
     ],
 )
@@ -29,13 +29,13 @@ def test_an_answer_in_words(status, answer, said):
 
 def test_several_types_are_listed_and_many_are_counted():
     answer = '{"id": "evt_1", "duplicate": false}'
-    assert send._sentence(202, answer, "it", ["a", "b"]) == "it accepted as evt_1, types a, b"
-    assert send._sentence(202, answer, "it", ["a", "b", "c", "d"]) == "it accepted as evt_1, types a, b, c and 1 more"
+    assert send._sentence(202, answer, "it", ["a", "b"]) == "it accepted as evt_1 (types a, b)"
+    assert send._sentence(202, answer, "it", ["a", "b", "c", "d"]) == "it accepted as evt_1 (types a, b, c and 1 more)"
 
 
 def test_a_request_that_was_split_has_several_events():
     answer = '{"id": "evt_1", "ids": ["evt_1", "evt_2"], "duplicate": false}'
-    assert send._sentence(202, answer, "it", ["a", "b"]) == "it accepted as 2 events, evt_1, evt_2, types a, b"
+    assert send._sentence(202, answer, "it", ["a", "b"]) == "it accepted as 2 events, evt_1, evt_2 (types a, b)"
 
 
 SOURCES = """version: 1

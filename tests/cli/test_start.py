@@ -32,7 +32,7 @@ print("loaded:", *sys.modules, file=sys.stderr)
 """
 HISTORY = {
     "id": "evt_1", "type": "contact.created", "source": "xobito", "received_at": "2026-01-01T00:00:00.000Z", "size": 2,
-    "intact": True, "headers": {}, "deliveries": [], "held_back": [], "payload": {}, "why_not_explained": "gone", "summary": "",
+    "intact": True, "headers": {}, "deliveries": [], "requests": [], "held_back": [], "payload": {}, "why_not_explained": "gone", "summary": "",
 }  # fmt: skip
 ANSWERS = {
     "/api/events": {"events": [HISTORY], "next": None},
