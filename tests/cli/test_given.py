@@ -135,7 +135,7 @@ def test_a_file_is_signed_and_sent_and_the_next_event_becomes_a_sample(gateway, 
     assert (refused.returncode, "add --force" in refused.stderr) == (2, True)
     assert gateway.verb("capture", "github", "--last", "--force").returncode == 0
     untyped = gateway.verb("send", "push.json", "--source", "github", "--to", to)
-    assert untyped.stdout.endswith(", type unknown\n")
+    assert untyped.stdout.endswith(" (type unknown)\n")
     assert "keep the event with its headers in a file that ends in .request.json" in untyped.stderr
 
 
