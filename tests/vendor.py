@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -28,6 +29,8 @@ class Vendor:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._lock = threading.Lock()
+        #: Seconds between the effect of a request and its answer.
+        self.answers_after_s = 0.0
 
     def answer(self, call: Call) -> Answer:
         """The status and the JSON of the answer, and its headers, if it has any; bytes are sent as they are."""
@@ -47,6 +50,7 @@ class Vendor:
                 with vendor._lock:
                     vendor.calls.append(call)
                     status, answer, *more = vendor.answer(call)
+                time.sleep(vendor.answers_after_s)
                 sent = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(sent)))
