@@ -145,7 +145,7 @@ def lookup(facts: object, path: Sequence[str]) -> object:
         # By its type first: checking for an abstract class costs as much as everything else here.
         kind = type(value)
         if kind is dict:
-            value = value.get(segment, MISSING)  # type: ignore[attr-defined]
+            value = value.get(segment, MISSING)  # type: ignore[attr-defined]  # a dict, which mypy does not conclude
         elif kind is str or kind is int or value is None or value is MISSING:
             return MISSING
         elif isinstance(value, Mapping):

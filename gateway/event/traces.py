@@ -25,6 +25,8 @@ _STATE_MEMBERS: Final = 32
 _PARENT: Final = re.compile(
     "(?!ff|00.{54})[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<parent>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?:-.*)?"
 )
+#: Characters of a traceparent that say whether it is one, and all that is read of it: up to where a later version continues.
+_LOOKED_AT: Final = 56
 _MEMBER: Final = re.compile(
     r"[ \t]*(?:([a-z0-9][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
     r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])?[ \t]*"
@@ -64,7 +66,7 @@ def taken_over(headers: RawHeaders) -> RawHeaders:
 
 def of(headers: Mapping[str, str]) -> Trace | None:
     """The trace of an event; None for an event that was stored without one."""
-    found = _parts(headers.get("traceparent", ""))
+    found = _parts(headers.get("traceparent", "")[:_LOOKED_AT])
     if found is None:
         return None
     trace, parent, flags = found
@@ -73,13 +75,13 @@ def of(headers: Mapping[str, str]) -> Trace | None:
 
 def trace_id(headers: Mapping[str, str]) -> str | None:
     """The 32 hex digits of an event's trace; None for an event that was stored without one."""
-    found = _parts(headers.get("traceparent", ""))
+    found = _parts(headers.get("traceparent", "")[:_LOOKED_AT])
     return found[0] if found else None
 
 
 def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The trace's header fields for one attempt to deliver an event: the same trace with a new parent id."""
-    found = _parts(headers.get("traceparent", ""))
+    found = _parts(headers.get("traceparent", "")[:_LOOKED_AT])
     if found is None:
         return ()
     trace, _, flags = found

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.event import traces
 from gateway.event.payload import kept_headers
 from gateway.event.traces import Trace, of, passed_on, taken_over, trace_id
 
@@ -153,3 +154,14 @@ def test_a_sender_whose_first_span_has_the_id_of_its_trace_is_not_taken_for_the_
         # All ones are nobody's id.
         if high != 2**64 - 1:
             assert not of({"traceparent": f"00-{trace}-{span:016x}-01"}).began_here
+
+
+def test_a_traceparent_of_a_later_version_is_read_however_it_continues_and_not_kept():
+    known = f"{'1' * 32}-{'2' * 16}-01"
+    later = [f"01-{known}-{'x' * length}" for length in (0, 1, 60_000)]
+    assert {of({"traceparent": each}).trace_id for each in [f"00-{known}", *later]} == {"1" * 32}
+    before = traces._parts.cache_info().currsize
+    assert {of({"traceparent": f"{later[0]}{number}"}).trace_id for number in range(50)} == {"1" * 32}
+    assert traces._parts.cache_info().currsize == before, "what a sender adds takes no memory"
+    assert of({"traceparent": f"00-{known}-x"}) is None
+    assert of({"traceparent": f"01-{known}x"}) is None
