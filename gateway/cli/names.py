@@ -66,7 +66,7 @@ def meant_type(place: Place, event_type: str) -> str:
 
 
 def _refuse_misspelt_cause(place: Place, cause: str) -> None:
-    """A cause that no dead letter has any more is no mistake, unless one has a cause like it; those that exist are named."""
+    """Refuse a cause that is nearly one of those that exist; for any other that no dead letter has, name those."""
     known = sorted({each["cause"] for each in place.ask(lambda asked: asked.dead())})
     if not known or cause in known:
         return

@@ -31,7 +31,7 @@ _MOST_SAMPLES: Final = 8
 
 
 class SourceUnclear(GatewayError):
-    """There is no source of that name, or none or several could have sent the event."""
+    """There is no source of that name, or the event could come from several sources, or from none."""
 
     exit_code = 2
 

@@ -40,7 +40,7 @@ class Assignments:
 
     @property
     def more_in_s(self) -> float:
-        """Seconds until more is to be had, from a replica that is not heard of any more; infinity: there is none."""
+        """Seconds until this replica can take over something from one that no longer answers; infinity: nothing."""
         return self._more_at - self._gateway.monotonic()
 
     def slots(self, name: str) -> int:

@@ -34,7 +34,7 @@ def _due(known: "Destination", standing: "Standing") -> Iterator[str]:
     if standing.in_flight >= known.concurrency:
         yield f"concurrency {known.concurrency}, all in flight"
     if known.order:
-        yield f"order_by {as_written(known.order)}, behind an earlier one"
+        yield f"order_by {as_written(known.order)}, waiting for an earlier one"
 
 
 def _not_yet(name: str, config: "Config") -> Iterator[str]:

@@ -74,7 +74,7 @@ def _end(text: str, at: int, opener: str) -> int | re.Match[str]:
             case "{" | "{{":
                 depth += len(part[0])
             case "}" | "}}" if depth:
-                # Of two braces the first may end the last open map: the tag goes on with the other.
+                # If the first of two braces ends the last open map, the tag continues with the second.
                 ended = min(depth, len(part[0]))
                 depth -= ended
                 at = part.start() + ended

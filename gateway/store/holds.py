@@ -48,7 +48,7 @@ class Assigned(Struct, frozen=True):
 
     #: By destination; without those of which it may use nothing.
     destinations: Mapping[str, Assignment]
-    #: Seconds until more is to be had, should another replica not be heard of before; infinity: there is none.
+    #: Seconds until more can be taken over, unless another replica asks before; infinity: nothing.
     more_in_s: float = math.inf
 
 

@@ -101,7 +101,7 @@ class Assigning:
 
     @property
     def more_in_s(self) -> float:
-        """Seconds until some of what was asked about is to be had that another replica has left behind."""
+        """Seconds until some of what was asked about can be taken over from another replica, unless that one asks before."""
         return min((each - self._now for each in self._lapses if each > self._now), default=math.inf)
 
     def one(self, name: str, terms: Terms) -> Assignment | None:

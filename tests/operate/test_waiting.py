@@ -106,7 +106,7 @@ async def test_all_slots_and_an_order_are_named(tmp_path):
         async with Desk(tmp_path, to_crm(sink, concurrency=1, order_by="attrs.id")) as desk:
             for number in range(3):
                 await desk.receive(contact(number))
-            assert await told(desk) == "concurrency 1, all in flight; order_by attrs.id, behind an earlier one"
+            assert await told(desk) == "concurrency 1, all in flight; order_by attrs.id, waiting for an earlier one"
 
 
 @story

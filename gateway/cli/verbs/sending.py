@@ -33,7 +33,7 @@ def send(**given: Any) -> None:
     """Sign and post an event.
 
     EVENT is a sample (contact.created), or a file with the body; FILE.request.json also has the headers.
-    Unless you give --same, JSON and forms get a new id, in a file of your own as well, so that it is no duplicate.
+    Unless you give --same, an event in JSON or a form gets a new id, so that it is not taken for a duplicate.
     `gateway sources NAME` lists the samples of a sender: contact.created, status.updated, message.failed, ...
     """
     from gateway.cli import send as sending

@@ -1,5 +1,6 @@
 """Streams of the numbers of events, newest first, a few at a time, and where several of them agree."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -14,6 +15,8 @@ MOST_ROWS: Final = 256
 WORD_ROWS: Final = 2_000
 #: Rows that an event counts for whose words are looked up.
 LOOK_EFFORT: Final = 2
+#: Above every number of an event.
+_HIGHEST: Final = 1 << 63
 
 # OFFSET: the index of words is asked first, whatever the order by number would promise.
 _WITH_WORDS: Final = """
@@ -23,8 +26,6 @@ UNION ALL
 (SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
 ORDER BY 1 DESC LIMIT $4
 """
-
-
 # A look-up for each event; one that has no words in the index passes.
 _LOOKED_AT: Final = """
 SELECT array_agg(seq ORDER BY seq DESC) FILTER (WHERE passes), min(seq), count(*) FROM (
@@ -41,102 +42,86 @@ class Stream(Protocol):
         """The largest one up to ``seq``, which never grows from one call to the next; 0 if there is none."""
 
 
-class Indexed:
+class _Slices(ABC):
+    """Numbers that the database gives some at a time, the highest first."""
+
+    def __init__(self, connection: Connection, effort: Effort, size: int, lowest: int = 1) -> None:
+        """``size``: of the first slice; ``lowest``: there is nothing below this number."""
+        self._connection, self._effort, self._size, self._lowest = connection, effort, size, lowest
+        self._rows: Sequence[int] = ()
+        self._at = 0
+        #: Everything above it was given.
+        self._down_to = _HIGHEST
+
+    async def at_most(self, seq: int) -> int:
+        while True:
+            while self._at < len(self._rows):
+                if self._rows[self._at] <= seq:
+                    return self._rows[self._at]
+                self._at += 1
+            if self._down_to < self._lowest:
+                return 0
+            self._rows, self._down_to = await self._slice(min(seq, self._down_to))
+            self._at = 0
+
+    @abstractmethod
+    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
+        """The next ones up to ``seq``; and the number above which that is all."""
+
+
+class Indexed(_Slices):
     """The result of one statement, a few rows at a time."""
 
     def __init__(
         self, connection: Connection, statement: str, values: Sequence[Any], effort: Effort, size: int
     ) -> None:
         """``values``: all but the highest number, and how many."""
-        self._ask = (connection, statement, values)
-        self._effort = effort
-        self._rows: list[int] = []
-        self._at = 0
-        self._size = size
-        self._ended = False
+        super().__init__(connection, effort, size)
+        self._statement, self._values = statement, values
 
-    async def at_most(self, seq: int) -> int:
-        while True:
-            while self._at < len(self._rows):
-                if self._rows[self._at] <= seq:
-                    return self._rows[self._at]
-                self._at += 1
-            if self._ended:
-                return 0
-            await self._fetch(seq)
-
-    async def _fetch(self, seq: int) -> None:
-        connection, statement, values = self._ask
-        self._rows = [row[0] for row in await connection.fetch(statement, *values, seq, self._size)]
-        self._ended = len(self._rows) < self._size
-        self._effort.spend(len(self._rows) + 1)
-        self._at, self._size = 0, min(self._size * 2, MOST_ROWS)
+    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
+        rows = [row[0] for row in await self._connection.fetch(self._statement, *self._values, seq, self._size)]
+        self._effort.spend(len(rows) + 1)
+        down_to = rows[-1] - 1 if len(rows) == self._size else 0
+        self._size = min(self._size * 2, MOST_ROWS)
+        return rows, down_to
 
 
-class Worded:
+class Worded(_Slices):
     """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time."""
 
     def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
-        self._connection, self._match, self._oldest, self._effort = connection, match, oldest, effort
-        self._rows: list[int] = []
-        self._at = 0
+        super().__init__(connection, effort, WORD_ROWS, oldest)
+        self._match = match
         self._days = 1
-        #: Everything above it was given.
-        self._down_to: int | None = None
 
-    async def at_most(self, seq: int) -> int:
-        while True:
-            while self._at < len(self._rows):
-                if self._rows[self._at] <= seq:
-                    return self._rows[self._at]
-                self._at += 1
-            if self._down_to is not None and self._down_to < self._oldest:
-                return 0
-            await self._fetch(seq if self._down_to is None else min(seq, self._down_to))
-
-    async def _fetch(self, seq: int) -> None:
+    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
         after = (((seq >> DAY_BITS) - self._days + 1) << DAY_BITS) - 1
-        rows = await self._connection.fetch(_WITH_WORDS, self._match, after, seq, WORD_ROWS)
-        self._rows, self._at = [row[0] for row in rows], 0
+        rows = [row[0] for row in await self._connection.fetch(_WITH_WORDS, self._match, after, seq, self._size)]
         self._effort.spend(len(rows) + 1)
-        if len(rows) == WORD_ROWS:
-            self._down_to = self._rows[-1] - 1
-        else:
-            self._down_to, self._days = after, self._days * 2
+        if len(rows) == self._size:
+            return rows, rows[-1] - 1
+        self._days *= 2
+        return rows, after
 
 
-class OneByOne:
+class OneByOne(_Slices):
     """Events whose words match, of those that the index may not have yet.
 
     When that is enough, the last one is given as if it had matched, so that the search ends there.
     """
 
     def __init__(self, connection: Connection, match: str, after: int, effort: Effort) -> None:
-        self._connection, self._match, self._after, self._effort = connection, match, after, effort
-        self._rows: list[int] = []
-        self._at = 0
-        self._size = WORD_ROWS // 8
-        #: Everything above it was looked at; None: nothing was.
-        self._down_to: int | None = None
+        super().__init__(connection, effort, WORD_ROWS // 8, after + 1)
+        self._match, self._after = match, after
 
-    async def at_most(self, seq: int) -> int:
-        while True:
-            while self._at < len(self._rows):
-                if self._rows[self._at] <= seq:
-                    return self._rows[self._at]
-                self._at += 1
-            if self._down_to is not None and self._down_to <= self._after:
-                return 0
-            await self._look(seq if self._down_to is None else min(seq, self._down_to))
-
-    async def _look(self, seq: int) -> None:
+    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
         found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, self._after, seq, self._size)
-        self._rows, self._at = found or [], 0
         self._effort.spend(LOOK_EFFORT * count + 1)
-        self._down_to = lowest - 1 if count == self._size else self._after
+        down_to = lowest - 1 if count == self._size else self._after
         self._size = min(self._size * 2, WORD_ROWS)
-        if self._effort.left <= 0 and not self._rows and count:
-            self._rows = [lowest]
+        is_enough = self._effort.left <= 0 and not found and count
+        return [lowest] if is_enough else found or (), down_to
 
 
 class Then:
