@@ -328,15 +328,16 @@ async def deliver(
                 assert destination is not None
                 request, choice = traces.traced(built.request, event), built.choice
                 request = destination.signed(request, delivery.id, started)
-                remembering = config.remembering(delivery, event, payload)
+                if built.message.remember is not None:
+                    remembering = config.remembering(delivery, event, payload)
         if request is None:
             assert failed is not None
             verdict, reply, word = failed.verdict, failed.reply, failed.word
         else:
             assert destination is not None
-            is_own_address = config.is_own_address(delivery)
+            is_own = built.message.is_own_address
             asked = await ask(
-                gateway, destination, request, delivery_id=delivery.id, hiding=hiding, is_own_address=is_own_address
+                gateway, destination, request, delivery_id=delivery.id, hiding=hiding, is_own_address=is_own
             )
             verdict, reply, learned, word = asked.verdict, asked.reply, asked.learned, asked.word
             if remembering is not None and isinstance(verdict, Delivered):

@@ -213,7 +213,8 @@ class Dispatcher:
         """Give free slots to those that were claimed already."""
         if name not in self._ahead:
             return
-        free, is_lost = self.holds.free(name), not self.holds.slots(name)
+        free = self.holds.free(name)
+        is_lost = free <= 0 and not self.holds.slots(name)
         while (free > 0 or is_lost) and (claimed := self._ahead.next(name)) is not None:
             self._bodies.release(name, size_of(claimed.event))
             if self._ahead.is_late(claimed) or is_lost:

@@ -43,13 +43,22 @@ class Carrier(Protocol):
 class _Way:
     """The connections through one door."""
 
-    __slots__ = ("busy", "left_at", "opening")
+    __slots__ = ("busy", "engine", "left_at", "now", "opening")
 
     def __init__(self, opening: "asyncio.Task[Engine]") -> None:
         self.opening = opening
-        #: Attempts in flight, and when the last one ended (loop time).
+        #: None until they can be used.
+        self.engine: Engine | None = None
+        #: The time of the loop.
+        self.now = opening.get_loop().time
+        #: Attempts in flight, and when the last one ended.
         self.busy = 0
-        self.left_at = opening.get_loop().time()
+        self.left_at = self.now()
+
+    async def opened(self) -> "Engine":
+        # It continues after an attempt whose time is up, so that the next one finds it done.
+        self.engine = await asyncio.shield(self.opening)
+        return self.engine
 
 
 class Egress:
@@ -114,7 +123,14 @@ class Egress:
         try:
             if own := self._own_carrier(request):
                 return await own.exchange(request.shown if isinstance(request, Mail) else request, most)
-            return await self._through(door, request, most)
+            way = self._way(door)
+            way.busy += 1
+            try:
+                engine = way.engine or await way.opened()
+                return await (engine.mail(request) if isinstance(request, Mail) else engine.exchange(request, most))
+            finally:
+                way.busy -= 1
+                way.left_at = way.now()
         except EgressError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a destination provokes is an attempt that failed
@@ -128,22 +144,9 @@ class Egress:
             return self._inbox
         return self._carrier
 
-    async def _through(self, door: Door, request: HttpRequest | Mail, most: int) -> Reply:
-        way = self._way(door)
-        way.busy += 1
-        try:
-            # It continues after an attempt whose time is up, so that the next one finds it done.
-            carrier = way.opening.result() if way.opening.done() else await asyncio.shield(way.opening)
-            if isinstance(request, Mail):
-                return await carrier.mail(request)
-            return await carrier.exchange(request, most)
-        finally:
-            way.busy -= 1
-            way.left_at = asyncio.get_running_loop().time()
-
     def _way(self, door: Door) -> _Way:
         way = self._ways.get(door)
-        if way is None or _failed(way):
+        if way is None or (way.engine is None and _failed(way)):
             self._give_up_unused()
             way = self._ways[door] = _Way(asyncio.create_task(self._open(door)))
         return way

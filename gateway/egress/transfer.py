@@ -359,9 +359,12 @@ def text_of(address: object) -> str:
 
 
 def _lines(headers: Sequence[tuple[str, str]]) -> list[str]:
-    given = {name for name, _ in headers}
+    given = dict(headers)
     lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers]
-    return lines + [f"{name}:" for name in _UNASKED if name not in given]
+    for name in _UNASKED:
+        if name not in given:
+            lines.append(f"{name}:")
+    return lines
 
 
 def _first_fields(lines: Sequence[bytes]) -> Mapping[str, str]:

@@ -56,12 +56,15 @@ def taken_over(headers: RawHeaders) -> RawHeaders:
 
     A new trace is marked as recorded: destinations that follow their caller would otherwise not record it.
     """
-    sent = [value for name, value in headers if name == b"traceparent"]
-    if len(sent) == 1 and _PARENT.fullmatch(sent[0].decode("latin-1")):
-        return headers
+    sent = [field for field in headers if field[0] in _FIELDS]
+    if sent:
+        parents = [value for name, value in sent if name == b"traceparent"]
+        if len(parents) == 1 and _PARENT.fullmatch(parents[0].decode("latin-1")):
+            return headers
+        headers = [field for field in headers if field not in sent]
     trace = _noise(128) or 1
     begun = f"00-{trace:032x}-{_first_of(trace):016x}-{_SAMPLED:02x}".encode()
-    return [*(field for field in headers if field[0] not in _FIELDS), (b"traceparent", begun)]
+    return [*headers, (b"traceparent", begun)]
 
 
 def of(headers: Mapping[str, str]) -> Trace | None:

@@ -48,6 +48,10 @@ class Holds:
         #: Slots taken, by destination.
         self._taken: Counter[str] = Counter()
         self.assignments, self._use = Assignments(gateway), SlotUse()
+        #: How many deliveries this replica may have in flight, by destination; 0: it may send nothing there.
+        self.slots = self.assignments.slots
+        #: Whether it is for this replica to claim what waits for a destination.
+        self.is_holder = self.assignments.is_holder
         self._gates: dict[str, Gate] = {}
         #: What of each gate is in the store.
         self._stored: dict[str, Gate] = {}
@@ -64,14 +68,6 @@ class Holds:
         self.elsewhere: Callable[[str], int] = lambda _name: 0
 
     # slots
-
-    def slots(self, name: str) -> int:
-        """How many deliveries this replica may have in flight; 0: it may send nothing there."""
-        return self.assignments.slots(name)
-
-    def is_holder(self, name: str) -> bool:
-        """Whether it is for this replica to claim what waits."""
-        return self.assignments.is_holder(name)
 
     def reserve(self, name: str) -> bool:
         """Take a slot for a new delivery, unless something holds the destination."""

@@ -22,7 +22,8 @@ from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compi
 from gateway.render.filters import FUNCTIONS
 from gateway.render.finish import FINISH, FORM_TYPE, form, header_value, parsed, query_value, safe_path, tidy
 from gateway.render.keys import Keys
-from gateway.render.run import Namespace, T, run, total
+from gateway.render.names import Namespace
+from gateway.render.run import T, renderer, total
 from gateway.render.values import OMIT, Omit, Trouble, encodable, form_escape
 from gateway.render.weave import Position
 
@@ -112,7 +113,7 @@ class Templates:
         fields = None if ending else FIELDS.get(escape)
         finish = self._parsed(compiled.keys, fields) if name.endswith(JSON_ENDING) else FINISH[ending]
         write = str if fields is None or name.endswith(JSON_ENDING) else fields.text
-        return total(lambda facts: finish(write(run(compiled, Namespace.of(facts)))), source, self._hide)
+        return renderer(compiled, lambda _, text: finish(write(text)), source, self._hide)
 
     def _parsed(self, keys: Keys, fields: Fields | None) -> Callable[[str], Json]:
         """From the text that a ``.json.j2`` file printed to what is sent."""
@@ -125,12 +126,7 @@ class Templates:
         source = Source(expression.text, expression.place)
         compiled = self._compiler(no_escape).expression(source)
 
-        def evaluate(facts: Mapping[str, object]) -> bool:
-            names = Namespace.of(facts)
-            run(compiled, names)
-            return names.budget.result is True
-
-        return total(evaluate, source, self._hide)
+        return renderer(compiled, lambda names, _: names.budget.result is True, source, self._hide)
 
     def is_constant(self, expression: TemplateText) -> bool:
         """Whether an expression, which ``truth`` accepts, uses nothing of an event."""
@@ -153,7 +149,7 @@ class Templates:
     ) -> Renderer[str]:
         source = Source(text.text, text.place)
         compiled = self._compiler(escape).inline(source, start)
-        return total(lambda facts: finish(run(compiled, Namespace.of(facts))), source, self._hide)
+        return renderer(compiled, lambda _, text: finish(text), source, self._hide)
 
     def _compiler(self, escape: Escaper) -> Compiler:
         if escape not in self._compilers:
@@ -204,11 +200,15 @@ class Templates:
         source = Source(leaf.text, leaf.place)
         compiled = self._compiler(escape).inline(source, "text", leaf=True)
 
-        def build(names: Namespace) -> object:
-            text = run(compiled, names)
-            return names.budget.result if compiled.whole else encodable(text)
+        return renderer(compiled, _result if compiled.whole else _text, source, self._hide)
 
-        return total(build, source, self._hide)
+
+def _result(names: Namespace, _text: str) -> object:
+    return names.budget.result
+
+
+def _text(_names: Namespace, text: str) -> object:
+    return encodable(text)
 
 
 def _all(compiles: Sequence[Callable[[], _Build]]) -> list[_Build]:

@@ -7,21 +7,20 @@ It is never asked why something failed: whoever runs it runs the template then, 
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from jinja2 import nodes
-from jinja2.runtime import Context
 from jinja2.utils import missing
 
 from gateway.destinations.escapes import no_escape
 from gateway.render.filters import TESTS
-from gateway.render.sandbox import BUDGET, Sandbox, budget_of, member
+from gateway.render.names import Namespace, Seen
+from gateway.render.sandbox import Sandbox, member
 from gateway.render.steps import STEPS, WITHOUT_CONTEXT
 from gateway.render.values import SCALAR, UndefinedField, encodable
 
 #: The value of an expression; of a whole template its text.
-Evaluate = Callable[[Context], Any]
+Evaluate = Callable[[Namespace, Sandbox], Any]
 
 
 class _Other(Exception):
@@ -48,10 +47,10 @@ def _text(parts: Sequence[nodes.Expr]) -> Evaluate:
     if len(written) == len(values) == 1:
         return values[0][1]
 
-    def text(context: Context) -> str:
+    def text(names: Namespace, sandbox: Sandbox) -> str:
         made = written.copy()
         for at, value in values:
-            made[at] = value(context)
+            made[at] = value(names, sandbox)
         return "".join(made)
 
     return text
@@ -61,15 +60,15 @@ def _made(node: nodes.Expr) -> Evaluate:
     """An expression as a closure. Raises _Other."""
     match node:
         case nodes.Const(value=value):
-            return lambda _: value
+            return lambda _names, _sandbox: value
         case nodes.Name(name=name, ctx="load"):
-            return partial(_root, name)
+            return _field(name, [], name)
         case nodes.Filter(name="look up", args=[nodes.Const(value=path), *_]) if (found := _found(node)) is not None:
-            return _look_up(found, path)
+            return _field(*found, path)
         case nodes.Filter(name="default", node=inner, args=[nodes.Const() | nodes.Name() as other], kwargs=[]) if (
             found := _found(inner)
         ) is not None and node.dyn_args is None is node.dyn_kwargs:
-            return _default(found, _made(other))
+            return _default(*found, _made(other))
         case nodes.Filter(name="print result", node=nodes.Expr() as inner, args=[nodes.Const(value=path)]):
             return _result(_made(inner), path)
         case nodes.Filter(name="print text", node=nodes.Expr() as inner, args=[nodes.Const(value=path)]):
@@ -78,7 +77,7 @@ def _made(node: nodes.Expr) -> Evaluate:
             return _filter(node, _made(inner))
         case nodes.Test(node=inner, args=args, kwargs=[], dyn_args=None, dyn_kwargs=None) if node.name in TESTS:
             test, value, others = TESTS[node.name], _made(inner), [_made(each) for each in args or ()]
-            return lambda context: test(value(context), *[each(context) for each in others])
+            return lambda names, sandbox: test(value(names, sandbox), *[each(names, sandbox) for each in others])
         case nodes.Compare(expr=left, ops=[nodes.Operand(op=op, expr=right)]):
             return _two(_COMPARED[op], _made(left), _made(right))
     return _logical(node)
@@ -88,19 +87,19 @@ def _logical(node: nodes.Expr) -> Evaluate:
     match node:
         case nodes.Not(node=inner):
             denied = _made(inner)
-            return lambda context: not denied(context)
+            return lambda names, sandbox: not denied(names, sandbox)
         case nodes.Neg(node=inner):
             positive = _made(inner)
-            return lambda context: -positive(context)
+            return lambda names, sandbox: -positive(names, sandbox)
         case nodes.And(left=left, right=right):
             first, second = _made(left), _made(right)
-            return lambda context: first(context) and second(context)
+            return lambda names, sandbox: first(names, sandbox) and second(names, sandbox)
         case nodes.Or(left=left, right=right):
             first, second = _made(left), _made(right)
-            return lambda context: first(context) or second(context)
+            return lambda names, sandbox: first(names, sandbox) or second(names, sandbox)
         case nodes.CondExpr(test=test, expr1=one, expr2=nodes.Expr() as other):
             holds, then, otherwise = _made(test), _made(one), _made(other)
-            return lambda context: then(context) if holds(context) else otherwise(context)
+            return lambda names, sandbox: then(names, sandbox) if holds(names, sandbox) else otherwise(names, sandbox)
     raise _Other
 
 
@@ -117,46 +116,38 @@ _COMPARED: Final[Mapping[str, Callable[[Any, Any], object]]] = {
 
 
 def _two(compare: Callable[[Any, Any], object], left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda context: compare(left(context), right(context))
+    return lambda names, sandbox: compare(left(names, sandbox), right(names, sandbox))
 
 
-def _root(name: str, context: Context) -> object:
-    value = context.parent.get(name, missing)
-    return UndefinedField(name=name) if value is missing else value
-
-
-def _found(node: nodes.Node | None) -> Evaluate | None:
-    """The value at keys that are written out, or jinja2's ``missing``; None: the node is something else."""
+def _found(node: nodes.Node | None) -> tuple[str, Sequence[object]] | None:
+    """The root and the keys of a field that is written out; None: the node is something else."""
     match node:
         case nodes.Filter(name="look up", node=nodes.Name(name=root), args=[nodes.Const(), *others]):
             keys = [key.value for key in others if isinstance(key, nodes.Const)]
-            return partial(_at, root, keys) if len(keys) == len(others) else None
+            return (root, keys) if len(keys) == len(others) else None
     return None
 
 
-def _at(root: str, keys: Sequence[object], context: Context) -> object:
-    value = context.parent.get(root, missing)
-    for key in keys:
-        value = value[key] if type(value) is dict and key in value else member(value, key)
-    return value
-
-
-def _look_up(found: Evaluate, path: str) -> Evaluate:
+def _field(root: str, keys: Sequence[object], path: str) -> Evaluate:
     """``field``."""
 
-    def look(context: Context) -> object:
-        value = found(context)
+    def field(names: Namespace, _sandbox: Sandbox) -> object:
+        value = names.get(root, missing)
+        for key in keys:
+            value = value[key] if type(value) is dict and key in value else member(value, key)
         return UndefinedField(name=path) if value is missing else value
 
-    return look
+    return field
 
 
-def _default(found: Evaluate, replacement: Evaluate) -> Evaluate:
+def _default(root: str, keys: Sequence[object], replacement: Evaluate) -> Evaluate:
     """``default`` of a field: no error is made to be thrown away."""
 
-    def default(context: Context) -> object:
-        value = found(context)
-        return replacement(context) if value is None or value is missing else value
+    def default(names: Namespace, sandbox: Sandbox) -> object:
+        value = names.get(root, missing)
+        for key in keys:
+            value = value[key] if type(value) is dict and key in value else member(value, key)
+        return replacement(names, sandbox) if value is None or value is missing else value
 
     return default
 
@@ -166,12 +157,14 @@ def _filter(node: nodes.Filter, value: Evaluate) -> Evaluate:
     args = [_made(each) for each in node.args]
     named = {str(each.key): _made(each.value) for each in node.kwargs}
     if not named and with_context:
-        return lambda context: function(context, value(context), *[each(context) for each in args])
+        return lambda names, sandbox: function(
+            Seen(sandbox, names), value(names, sandbox), *[each(names, sandbox) for each in args]
+        )
 
-    def filtered(context: Context) -> object:
-        given = [value(context), *[each(context) for each in args]]
-        by_name = {name: each(context) for name, each in named.items()}
-        return function(context, *given, **by_name) if with_context else function(*given, **by_name)
+    def filtered(names: Namespace, sandbox: Sandbox) -> object:
+        given = [value(names, sandbox), *[each(names, sandbox) for each in args]]
+        by_name = {name: each(names, sandbox) for name, each in named.items()}
+        return function(Seen(sandbox, names), *given, **by_name) if with_context else function(*given, **by_name)
 
     return filtered
 
@@ -180,21 +173,18 @@ def _result(value: Evaluate, path: str) -> Evaluate:
     """``print_result``, with a short way for plain values."""
     step = STEPS["print result"]
 
-    def result(context: Context) -> str:
-        made = value(context)
+    def result(names: Namespace, sandbox: Sandbox) -> str:
+        made, budget = value(names, sandbox), names.budget
         kind = type(made)
         if kind is str:
-            sandbox: Sandbox = context.environment  # type: ignore[assignment]
-            budget = budget_of(context)
             budget.spend(SCALAR + len(made))
             text = made if sandbox.escape is no_escape else sandbox.escaped(budget, made)
             budget.result = text if made.isascii() else encodable(text)
         elif kind is int or kind is bool or made is None:
-            budget = budget_of(context)
             budget.spend(SCALAR)
             budget.result = made
         else:
-            step(context, made, path)
+            step(Seen(sandbox, names), made, path)
         return ""
 
     return result
@@ -204,10 +194,10 @@ def _printed(value: Evaluate, path: str) -> Evaluate:
     """``print_text``, with a short way for plain texts."""
     step = STEPS["print text"]
 
-    def printed(context: Context) -> object:
-        made = value(context)
+    def printed(names: Namespace, sandbox: Sandbox) -> object:
+        made = value(names, sandbox)
         if type(made) is str:
-            return context.environment.escaped(context.parent[BUDGET], made)  # type: ignore[attr-defined]
-        return step(context, made, path)
+            return sandbox.escaped(names.budget, made)
+        return step(Seen(sandbox, names), made, path)
 
     return printed

@@ -5,14 +5,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
-from jinja2 import Environment
-from jinja2.runtime import Context
-
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, RenderError
 from gateway.render.compiler import Compiled, Source, line_of
-from gateway.render.filters import FUNCTIONS
-from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
+from gateway.render.names import Namespace
+from gateway.render.sandbox import MAX_OUTPUT, Sandbox
 from gateway.render.values import MAX_SECRET, Trouble
 from gateway.wording import escaped
 
@@ -23,39 +20,37 @@ T = TypeVar("T")
 MAX_MESSAGE: Final = 500
 
 
-class Namespace(dict[str, object]):
-    """All names that the templates of one message see, and the budget that they share."""
+def renderer(
+    compiled: Compiled, finish: Callable[[Namespace, str], T], source: Source, hide: Escaper
+) -> Callable[[Mapping[str, object]], T]:
+    """What ``finish`` makes of the text that a template prints, raising RenderError with the template's line.
 
-    def __init__(self, facts: Mapping[str, object]) -> None:
-        super().__init__(FUNCTIONS)
-        self.update(facts)
-        self.budget = self[BUDGET] = Budget()
+    Its closure is tried first; if that fails, Jinja runs the template, which knows its lines.
+    """
+    explain = total(lambda names: finish(names, printed(compiled, names)), source, hide)
+    closure = compiled.closure
+    sandbox: Sandbox = compiled.template.environment  # type: ignore[assignment]  # as its compiler made it
+    if closure is None:
+        return lambda facts: explain(Namespace.of(facts))
 
-    @classmethod
-    def of(cls, facts: Mapping[str, object]) -> "Namespace":
-        """``facts`` if they are a Namespace, else a new one with them."""
-        return facts if isinstance(facts, cls) else cls(facts)
-
-
-class Seen(Context):
-    """What a closure sees. None of them sets a name, so it has nothing else of a context."""
-
-    def __init__(self, sandbox: Environment, names: Namespace) -> None:
-        self.environment = sandbox
-        self.parent = names
-
-
-def run(compiled: Compiled, names: Namespace) -> str:
-    """The text that a template prints. May raise anything."""
-    if compiled.closure is not None:
-        steps, work = names.budget.steps, names.budget.work
+    def render(facts: Mapping[str, object]) -> T:
+        names = Namespace.of(facts)
+        budget = names.budget
+        steps, work = budget.steps, budget.work
         try:
-            text: str = compiled.closure(Seen(compiled.template.environment, names))
+            text = closure(names, sandbox)
             if len(text) <= MAX_OUTPUT:
-                return text
+                return finish(names, text)
         except Exception:  # noqa: BLE001, S110  the template itself knows the line
             pass
-        names.budget.steps, names.budget.work = steps, work
+        budget.steps, budget.work = steps, work
+        return explain(names)
+
+    return render
+
+
+def printed(compiled: Compiled, names: Namespace) -> str:
+    """The text that Jinja makes of a template. May raise anything."""
     context = compiled.template.new_context(names, shared=True)
     text = "".join(compiled.template.root_render_func(context))
     if len(text) > MAX_OUTPUT:

@@ -1,7 +1,6 @@
 """The Config in force: immutable, and valid by construction, so nothing checks it again."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -43,6 +42,8 @@ class Built(Struct, frozen=True):
     """The request of a delivery."""
 
     request: OutboundRequest
+    #: What its route sends to its destination.
+    message: Message
     #: The element of ``choose`` that says what is sent, from 1; 0: there are none.
     choice: int = 0
 
@@ -192,7 +193,7 @@ class Config:
         recalls; ``looked_up``: what its route has looked up, by name. Raises BuildError, such as NameGone or RenderError,
         and NothingChosen.
         """
-        with _naming_types(event, *(other for other, _ in others)):
+        try:
             destination = self._destination(delivery.destination)
             entry, message = self._message(delivery)
             source = self._source(event)
@@ -210,9 +211,11 @@ class Config:
                 facts = {**facts, **memory.recollected(message.recalls, recalled)}
             if looked_up:
                 facts = {**facts, **looked_up}
-            message, choice = message.chosen(facts)
-            parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
-            return Built(destination.kind.request(destination.target, parts), choice)
+            chosen, choice = message.chosen(facts)
+            parts = chosen.render(facts, event, delivery.id, source.forwarded_headers(event))
+            return Built(destination.kind.request(destination.target, parts), message, choice)
+        except RenderError as error:
+            raise _with_types(error, event, *(other for other, _ in others)) from None
 
     def lookup(
         self, fetch: Fetch, delivery: Delivery, event: Event, payload: object, before: Mapping[str, object]
@@ -221,12 +224,14 @@ class Config:
 
         Raises BuildError.
         """
-        with _naming_types(event):
+        try:
             destination = self._destination(fetch.destination)
             source = self._source(event)
             facts = {**source.naming.facts(event, payload), **before}
             parts = fetch.message.render(facts, event, delivery.id, frozenset())
             return destination.kind.request(destination.target, parts)
+        except RenderError as error:
+            raise _with_types(error, event) from None
 
     def _facts(self, source: Source, delivery: Delivery, event: Event, payload: object, console: str = "") -> Facts:
         facts = source.naming.facts(event, payload)
@@ -242,21 +247,21 @@ class Config:
         """What its message recalls for an event. Raises BuildError."""
         if not (recalls := self.recalls(delivery)):
             return ()
-        with _naming_types(event):
+        try:
             facts = self._facts(self._source(event), delivery, event, payload)
             return [(each, each.subject(facts)) for each in recalls]
+        except RenderError as error:
+            raise _with_types(error, event) from None
 
     def remembering(self, delivery: Delivery, event: Event, payload: object) -> Remembering | None:
         """What its message keeps of the answer; None: nothing. Raises BuildError."""
         remember = self._message(delivery)[1].remember
         if remember is None:
             return None
-        with _naming_types(event):
+        try:
             return remember.remembering(self._facts(self._source(event), delivery, event, payload))
-
-    def is_own_address(self, delivery: Delivery) -> bool:
-        """Whether path or query of its request is made from the event. Raises NameGone."""
-        return self._message(delivery)[1].is_own_address
+        except RenderError as error:
+            raise _with_types(error, event) from None
 
     def _destination(self, name: str) -> Destination:
         destination = self.destinations.get(name)
@@ -327,14 +332,9 @@ class Config:
         return source
 
 
-@contextmanager
-def _naming_types(*events: Event) -> Iterator[None]:
-    """Add the type of its event to the reason of a template that fails, of a digest those of its events."""
-    try:
-        yield
-    except RenderError as error:
-        message = rules.with_types(error.message, {event.type for event in events})
-        raise RenderError(error.place, message) from None
+def _with_types(error: RenderError, *events: Event) -> RenderError:
+    """With the type of its event in the reason of a template that fails, of a digest those of its events."""
+    return RenderError(error.place, rules.with_types(error.message, {event.type for event in events}))
 
 
 def _gone(what: str) -> NameGone:

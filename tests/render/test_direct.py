@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import no_escape, xml_escape
 from gateway.errors import RenderError
-from gateway.render import Templates, TemplateText, run
+from gateway.render import Templates, TemplateText
 from gateway.render.compiler import Compiler, Folder, Source
-from gateway.render.run import Namespace, Seen, total
+from gateway.render.names import Namespace
+from gateway.render.run import renderer
 from tests.garbage import leaves_none
 from tests.render.given import HERE
 from tests.render.test_render_properties import texts, values
@@ -75,7 +76,7 @@ def outcome(one, names, source):
     """What a template came to: its text and its value, or its error; and what it took of the budget."""
     hide = lambda text: text.replace("a", "***")  # noqa: E731
     try:
-        text = total(lambda: run.run(one, names), source, hide)()
+        text = renderer(one, lambda _, text: text, source, hide)(names)
     except RenderError as error:
         return str(error)
     return text, repr(names.budget.result), names.budget.work, names.budget.steps
@@ -102,7 +103,7 @@ def test_a_closure_is_what_jinja_makes_of_the_same_template(tmp_path_factory, te
     assert outcome(one, Namespace(event), source) == by_jinja
     if not isinstance(by_jinja, str):
         # And it was the closure that did it.
-        assert one.closure(Seen(one.template.environment, Namespace(event))) == by_jinja[0]
+        assert one.closure(Namespace(event), one.template.environment) == by_jinja[0]
 
 
 @given(text=expressions, event=facts)
