@@ -47,7 +47,8 @@ async def ask(
     """
     reply = await gateway.tokens.send(request, destination, most=most)
     with gateway.crash_slot.working_on(delivery_id):
-        if (shown := hiding.answer(reply.quotable)) is not reply.quotable:
+        quotable = reply.quotable
+        if (shown := hiding.answer(quotable)) is not quotable:
             reply = replace(reply, shown=shown)
         verdict = judge(destination, reply, gateway.clock())
         status = destination.kind.status_of(reply)

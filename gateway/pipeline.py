@@ -110,7 +110,8 @@ async def receive(
     events, or StoreUnavailable when they could not be stored.
     """
     now = gateway.clock()
-    if source.reads_content:
+    is_packed = bool(request.coding or codings.coding_of(request.body))
+    if is_packed and source.reads_content:
         request = await _unpacked(request, source, hold)
     if source.learns:
         source = await gateway.with_learned(source)
@@ -120,10 +121,12 @@ async def receive(
         sender = presets.sender(source.preset) or source.name
         raise SignatureRefused(f"this {request.method} is not a handshake that {sender} makes")
     await authenticate(source, request, now, gateway.egress)
-    request = await _unpacked(request, source, hold)
+    if is_packed and request.unpacked is None:
+        request = await _unpacked(request, source, hold)
     headers = traces.taken_over(request.headers)
+    content = request.body if request.unpacked is None else request.unpacked
     received = source.received(
-        headers, request.body, now=now, query=request.query, method=request.method, content=request.unpacked
+        headers, request.body, now=now, query=request.query, method=request.method, content=content
     )
     if source.handshakes and (asked := questions.asked_by_event(source, request, received[0].payload)):
         return await _answered(gateway, source, asked, now)
@@ -171,9 +174,7 @@ async def _answered(gateway: Gateway, source: Source, asked: Asked, now: float) 
 
 
 async def _unpacked(request: Request, source: Source, hold: Callable[[int], bool]) -> Request:
-    """The request with its body decompressed, if it is compressed. Raises Unparsable, BodyTooLarge or NoRoom."""
-    if request.unpacked is not None or not (request.coding or codings.coding_of(request.body)):
-        return request
+    """The request with its body decompressed. Raises Unparsable, BodyTooLarge or NoRoom."""
     return replace(request, unpacked=await codings.unpacked(request.body, request.coding, source.max_body, hold))
 
 
@@ -225,12 +226,12 @@ def _log_received(new: NewEvent, known: Appended) -> None:
 
 def _count_matches(event: Event, entries: Sequence[Entry]) -> None:
     for entry in entries:
-        telemetry.ROUTE_MATCHES.of(entry.name).inc()
-        telemetry.ROUTE_LAST_MATCH.of(entry.name).set(event.received_at)
+        telemetry.ROUTE_MATCHES.inc(entry.name)
+        telemetry.ROUTE_LAST_MATCH.set(event.received_at, entry.name)
     if event.invalid is not None:
-        telemetry.EVENTS_INVALID.of(event.source).inc()
+        telemetry.EVENTS_INVALID.inc(event.source)
     elif event.source != presets.OWN and not any(entry.section == "routes" for entry in entries):
-        telemetry.EVENTS_UNMATCHED.of(event.source).inc()
+        telemetry.EVENTS_UNMATCHED.inc(event.source)
 
 
 async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> None:

@@ -215,7 +215,7 @@ def count_refused(listener: str, reason: str, _client: str) -> None:
     if listener != "ingest" or reason == "evicted":
         return
     outcome = ("unavailable", "overload") if reason in server.ADVICE else ("rejected", reason)
-    telemetry.EVENTS_RECEIVED.of(UNKNOWN, *outcome).inc()
+    telemetry.EVENTS_RECEIVED.inc(UNKNOWN, *outcome)
 
 
 def log_failed(error: Exception) -> None:

@@ -30,11 +30,11 @@ def log_outcome(delivery: Delivery, event: Event | CorruptEvent | None, outcome:
 
 def count_outcome(outcome: Outcome, event: Event | CorruptEvent | None, word: str, now: float) -> None:
     delivery, attempt = outcome.lease.delivery, outcome.attempt
-    telemetry.ATTEMPTS.of(delivery.destination, OUTCOMES[type(outcome.result)], word).inc()
+    telemetry.ATTEMPTS.inc(delivery.destination, OUTCOMES[type(outcome.result)], word)
     if word == RenderError.reason:
-        telemetry.RENDER_ERRORS.of(delivery.route).inc()
+        telemetry.RENDER_ERRORS.inc(delivery.route)
     if attempt is not None and attempt.sent_sha256:
-        telemetry.ATTEMPT_SECONDS.of(delivery.destination).observe(attempt.duration_s)
+        telemetry.ATTEMPT_SECONDS.observe(attempt.duration_s, delivery.destination)
     is_first = not delivery.attempts_before_replay
     if isinstance(outcome.result, Delivered) and isinstance(event, Event) and is_first:
-        telemetry.LATENCY_SECONDS.of(delivery.destination).observe(max(0.0, now - event.received_at))
+        telemetry.LATENCY_SECONDS.observe(max(0.0, now - event.received_at), delivery.destination)

@@ -361,10 +361,7 @@ def text_of(address: object) -> str:
 def _lines(headers: Sequence[tuple[str, str]]) -> list[str]:
     given = dict(headers)
     lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers]
-    for name in _UNASKED:
-        if name not in given:
-            lines.append(f"{name}:")
-    return lines
+    return [*lines, *[f"{name}:" for name in _UNASKED if name not in given]]
 
 
 def _first_fields(lines: Sequence[bytes]) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.event import tracks
 from gateway.event.paths import MISSING, Each, Facts, Path, PathRefused, lookup, split_path, starred_path
 from gateway.event.patterns import resource_and_action
-from gateway.event.payload import ENVELOPE, query_fields
+from gateway.event.payload import ENVELOPE, NO_FIELDS, query_fields
 from gateway.event.split import envelope_of
 from gateway.model import Event
 from gateway.wording import iso_time, printable
@@ -85,7 +85,10 @@ class _Field(Struct, frozen=True):
     is_named: bool = False
 
     def text(self, facts: Facts) -> str:
-        value = lookup(facts, self.path)
+        value: object = facts
+        for segment in self.path:
+            # As ``lookup``, which every event would ask for each of these paths.
+            value = value.get(segment, MISSING) if type(value) is dict else lookup(value, (segment,))
         if self.is_named:
             return "" if value is MISSING else self.path[-1]
         if not isinstance(value, str):
@@ -144,11 +147,10 @@ class _Shortcut(Struct, frozen=True):
 
     def resolve(self, facts: Facts) -> Mapping[str, object]:
         record = self._record(facts)
-        absent = [(name, paths) for name, paths in self.fill if name not in record]
-        if not absent:
-            return record
-        found = {name: _first(facts, paths) for name, paths in absent}
-        return {**record, **{name: value for name, value in found.items() if value is not MISSING}}
+        for name, paths in self.fill:
+            if name not in record and (value := _first(facts, paths)) is not MISSING:
+                record = {**record, name: value}
+        return record
 
     def places(self, rest: Sequence[str | Each]) -> Sequence[Path]:
         """Every path where a field of the map can be, whatever the event looks like."""
@@ -160,7 +162,7 @@ class _Shortcut(Struct, frozen=True):
     def _record(self, facts: Facts) -> Mapping[str, object]:
         for path in self.first:
             value = lookup(facts, path)
-            if isinstance(value, Mapping):
+            if type(value) is dict or isinstance(value, Mapping):
                 return value
             # PHP writes an empty map as [].
             if value == []:
@@ -335,8 +337,8 @@ class Naming(Struct, frozen=True, kw_only=True):
             },
             "payload": payload,
             "headers": event.headers,
-            "query": query_fields(event.query),
-            "envelope": envelope_of(event.headers),
+            "query": query_fields(event.query) if event.query else NO_FIELDS,
+            "envelope": envelope_of(event.headers) if ENVELOPE in event.headers else NO_FIELDS,
             "vars": self.vars,
         }
         if event.invalid is not None:
@@ -364,7 +366,11 @@ class Naming(Struct, frozen=True, kw_only=True):
 
 def _said(payload: object, headers: Mapping[str, str], query: str) -> Facts:
     """What templates of names and ids see."""
-    facts: dict[str, object] = {"payload": payload, "headers": headers, "query": query_fields(query)}
+    facts: dict[str, object] = {
+        "payload": payload,
+        "headers": headers,
+        "query": query_fields(query) if query else NO_FIELDS,
+    }
     if ENVELOPE in headers:
         facts["envelope"] = envelope_of(headers)
     return facts

@@ -50,7 +50,7 @@ class Assignments:
             return 0
         destination = self._gateway.config.destinations.get(name)
         slots = GONE_SLOTS if destination is None else destination.concurrency
-        return whole_slots(slots, assignment.share)
+        return slots if assignment.share == 1.0 else whole_slots(slots, assignment.share)
 
     @property
     def does_upkeep(self) -> bool:

@@ -34,7 +34,7 @@ def renderer(
         return lambda facts: explain(Namespace.of(facts))
 
     def render(facts: Mapping[str, object]) -> T:
-        names = Namespace.of(facts)
+        names = facts if type(facts) is Namespace else Namespace(facts)
         budget = names.budget
         steps, work = budget.steps, budget.work
         try:

@@ -302,7 +302,7 @@ class Config:
 
     def hiding_all(self, events: Sequence[Event], destination: str) -> Hiding:
         """The same for what was said of several events."""
-        redacts = [hiding.redact for event in events if (hiding := self.hiding(event, destination)).redact is not str]
+        redacts = [mask for event in events if (mask := self.redaction(event).mask_of(event)) is not str]
 
         def redact(text: str) -> str:
             for each in redacts:

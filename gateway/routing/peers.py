@@ -96,7 +96,7 @@ class Senders:
 
         An address to which no share applies stands for many clients, and vouches for none of them.
         """
-        party = self.peers.party(host)
+        party = self._rules().party(host)
         if not party:
             return
         self._verified.pop((party, path), None)

@@ -207,7 +207,8 @@ class Exchange:
             if self._is_waiting_for_100 and not self._connection.transport.is_closing():
                 self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 self._is_waiting_for_100 = False
-            self._flush(b"")
+            if self._head:
+                self._flush(b"")
             self._connection.flow.resume_reading()
             if not self._has_news:
                 self._news = self._news or asyncio.Event()

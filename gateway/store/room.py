@@ -1,6 +1,7 @@
 """When there is room for new events, as every store decides it alike. Pure."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway.store.nouns import Limits, Room
@@ -11,6 +12,7 @@ _MIB: Final = 1024 * 1024
 FILLING: Final = 0.5
 
 
+@lru_cache(maxsize=4)
 def usual_free_disk(disk_bytes: int) -> int:
     """Bytes that stay free on a disk of this size: stored events are sent, and other programs work, long before it is full."""
     return min(max(256 * _MIB, disk_bytes // 50), 2048 * _MIB, disk_bytes // 10)

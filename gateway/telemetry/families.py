@@ -53,9 +53,6 @@ class Count:
     def __init__(self, _buckets: Sequence[float]) -> None:
         self.value = 0.0
 
-    def inc(self) -> None:
-        self.value += 1.0
-
     def add_to(self, metric: Metric, labels: Sequence[str]) -> None:
         assert isinstance(metric, CounterMetricFamily)
         metric.add_metric(labels, self.value)
@@ -69,9 +66,6 @@ class Level:
 
     def __init__(self, _buckets: Sequence[float]) -> None:
         self.value = 0.0
-
-    def set(self, value: float) -> None:
-        self.value = value
 
     def add_to(self, metric: Metric, labels: Sequence[str]) -> None:
         assert isinstance(metric, GaugeMetricFamily)
@@ -138,6 +132,16 @@ class Family(Collector, Generic[C]):
     def of(self, *labels: str) -> C:
         """The child with these labels; a name that is not in force counts as ``other``."""
         return self._children.get(labels) or self._made(*labels)
+
+    def inc(self: "Family[Count]", *labels: str) -> None:
+        """Count one."""
+        (self._children.get(labels) or self._made(*labels)).value += 1.0
+
+    def set(self: "Family[Level]", value: float, *labels: str) -> None:
+        (self._children.get(labels) or self._made(*labels)).value = value
+
+    def observe(self: "Family[Spread]", value: float, *labels: str) -> None:
+        (self._children.get(labels) or self._made(*labels)).observe(value)
 
     def values(self) -> dict[str, float]:
         """The value of each name, of a gauge or a counter with no other label; without those at 0."""

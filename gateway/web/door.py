@@ -119,7 +119,7 @@ class Door:
             return _in_their_words(accepted)
         self._readiness.refused_at = None
         for one in accepted.appended:
-            telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
+            telemetry.EVENTS_RECEIVED.inc(name, "duplicate" if one.duplicate else "accepted", "")
             if one.duplicate:
                 reason = f"duplicate of {one.event_id}: {_of_duplicate(one)}"
                 self._rejections.repeated(name, path, source.reply, reason, client)
@@ -211,7 +211,7 @@ def _refuse_by_head(scope: Any, source: Source) -> str:
 
 
 def _refused(source: str, refusal: RequestRefused) -> Answer:
-    telemetry.EVENTS_RECEIVED.of(source, "rejected", refusal.reason).inc()
+    telemetry.EVENTS_RECEIVED.inc(source, "rejected", refusal.reason)
     extra: list[tuple[bytes, bytes]] = []
     if isinstance(refusal, MethodRefused):
         extra = [(b"allow", ", ".join(refusal.allowed).encode())]
@@ -223,6 +223,6 @@ def _refused(source: str, refusal: RequestRefused) -> Answer:
 
 
 def _unavailable(source: str, word: str, reason: str) -> Answer:
-    telemetry.EVENTS_RECEIVED.of(source, "unavailable", word).inc()
+    telemetry.EVENTS_RECEIVED.inc(source, "unavailable", word)
     telemetry.log("event.not_stored", source=source, reason=reason)
     return 503, {"error": "the event could not be stored: send it again"}, [(b"retry-after", b"%d" % RETRY_AFTER_S)]

@@ -38,26 +38,26 @@ def test_every_name_in_force_begins_at_zero(family):
 
 
 def test_a_name_that_is_not_in_force_is_another(family):
-    family.of("crm", "dead").inc()
+    family.inc("crm", "dead")
     for name in ("gone", "somebody's text", ""):
-        family.of(name, "dead").inc()
+        family.inc(name, "dead")
     assert values() == {
         ("crm", "delivered"): 0, ("crm", "dead"): 1, ("slack", "delivered"): 0, (OTHER, "dead"): 3,
     }  # fmt: skip
 
 
 def test_a_name_that_is_removed_is_dropped_and_the_others_count_on(family):
-    family.of("crm", "delivered").inc()
-    family.of("slack", "dead").inc()
+    family.inc("crm", "delivered")
+    family.inc("slack", "dead")
     family.follow({"crm", "new"})
-    family.of("slack", "dead").inc()
+    family.inc("slack", "dead")
     assert values() == {("crm", "delivered"): 1, ("new", "delivered"): 0, (OTHER, "dead"): 1}
 
 
 def test_a_destination_called_other_is_counted_as_any(family):
     family.follow({"crm", OTHER})
     family.follow({"crm"})
-    family.of("gone", "delivered").inc()
+    family.inc("gone", "delivered")
     assert values()[(OTHER, "delivered")] == 1
 
 
