@@ -55,6 +55,7 @@ from gateway.routing import Config, Destination, Entry, Source, lookups, plannin
 from gateway.routing.authentic import authenticate
 from gateway.routing.lookups import LookedUp
 from gateway.routing.memory import NOTHING_FOUND, Found
+from gateway.routing.planning import Known
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
 from gateway.signatures import Request
@@ -68,8 +69,6 @@ from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
 KEPT_ANSWER: Final = 1024
-#: Bodies up to this size are not parsed again for a delivery that starts straight from memory, bytes.
-SMALL: Final = 4096
 _JSON: Final = [(b"content-type", b"application/json")]
 
 
@@ -82,13 +81,13 @@ class Starter(Protocol):
     def appended(
         self,
         new: Sequence[NewEvent],
-        payloads: Mapping[str, object],
+        known: Sequence[Known | None],
         asked_at: float,
         appending: "asyncio.Future[Sequence[Appended]]",
     ) -> None:
         """The append is over, or its caller has gone: start what was leased, give the other slots back.
 
-        ``payloads``: those of small events, by their ids; ``asked_at``: when it was begun, on the monotonic clock.
+        ``known``: of each event, if it is small; ``asked_at``: when it was begun, on the monotonic clock.
         """
 
 
@@ -133,11 +132,9 @@ async def receive(
     # Before a slot is taken. What the gateway says of itself is stored all the same.
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
-    # A payload takes many times its body's memory: only a small one is kept until the disk is ready, unless the answer
-    # needs it.
+    # A large payload is forgotten before the disk is ready, unless the answer needs it.
     shown = received[0] if source.replies else None
-    payloads = {each.event.id: each.payload for each in received if len(each.event.body) <= SMALL}
-    append = partial(_append, gateway, starter, config, payloads)
+    append = partial(_append, gateway, starter, config)
     if source.naming.tracking is not None:
         plans, new, appended = await gateway.heads.stored(gateway.store, config, source, received, append)
         shown = shown and replace(shown, event=new[0].event)
@@ -245,7 +242,7 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     # Without a key two that say the same are two.
     received = replace(received, key=(what.key or received.event.id).encode())
     plan = planning.plan(received, config, config.own)
-    await _append(gateway, starter, config, {}, [plan])[1]
+    await _append(gateway, starter, config, [plan])[1]
     _count_matches(received.event, plan.entries)
 
 
@@ -253,7 +250,7 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
 
 
 def _append(
-    gateway: Gateway, starter: Starter, config: Config, payloads: Mapping[str, object], plans: Sequence[planning.Plan]
+    gateway: Gateway, starter: Starter, config: Config, plans: Sequence[planning.Plan]
 ) -> "tuple[Sequence[NewEvent], asyncio.Future[Sequence[Appended]]]":
     """Done once the events are on disk. Cancelling it undoes nothing: what was stored is claimed like all that waits."""
     asked_at = gateway.monotonic()
@@ -262,7 +259,7 @@ def _append(
     appending = gateway.store.append(new, replica=gateway.replica)
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
-    appending.add_done_callback(partial(starter.appended, new, payloads, asked_at))
+    appending.add_done_callback(partial(starter.appended, new, [plan.known for plan in plans], asked_at))
     if gateway.spans is not None:
         gateway.spans.appending([each.event for each in new], appending)
     return new, appending
@@ -294,13 +291,14 @@ async def deliver(
     gateway: Gateway,
     payload: object = None,
     *,
+    known: Known | None = None,
     others: Sequence[Event] = (),
     found: Found = NOTHING_FOUND,
     looked_up: LookedUp = lookups.NOTHING,
 ) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload``: of the event, if it is at hand; ``others``: those that a digest sends with it; ``found``: what its message
+    ``payload`` and ``known``: of the event, if they are at hand; ``others``: those that a digest sends with it; ``found``: what its message
     recalls; ``looked_up``: what its route looks up first. If that failed, nothing is sent, and the attempt comes to what the
     look-up came to.
     """
@@ -319,12 +317,20 @@ async def deliver(
         retry.check_age(policy, failures=failures, age_s=age_s)
         with gateway.crash_slot.working_on(delivery.id):
             if payload is None:
-                payload = facts.payload_of(event)
+                payload = known.payload if known else facts.payload_of(event)
             if failed is None:
                 more = [(each, facts.payload_of(each)) for each in others]
                 recalled, values = found.recalled(), looked_up.values
+                read = known.facts_by(config) if known else None
                 built = config.built(
-                    delivery, event, payload, gateway.console, others=more, recalled=recalled, looked_up=values
+                    delivery,
+                    event,
+                    payload,
+                    gateway.console,
+                    facts=read,
+                    others=more,
+                    recalled=recalled,
+                    looked_up=values,
                 )
                 assert destination is not None
                 request, choice = traces.traced(built.request, event), built.choice

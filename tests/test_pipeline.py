@@ -16,6 +16,7 @@ from gateway.event.repeats import MANY
 from gateway.model import Dead, DeliveryState
 from gateway.pipeline import deliver, receive
 from gateway.presets import load as load_preset
+from gateway.routing import planning
 from gateway.signatures import Request
 from gateway.store.queries import DeliveryQuery, EventQuery
 from tests.sink import Sink, answer
@@ -177,6 +178,33 @@ async def test_a_store_that_refuses_is_an_error_and_no_leak(tmp_path):
                 await world.receive()
             await asyncio.sleep(0)
             assert not world.dispatcher.holds.in_flight
+
+
+@story
+async def test_what_is_known_of_an_event_counts_for_the_configuration_that_read_it(tmp_path):
+    with Sink() as sink:
+        text = to_crm(sink).replace("attrs.id", "vars.city") + "vars: {city: Rome}\n"
+        async with World(tmp_path, text) as world:
+            history = await stored(world)
+            before, payload = world.config, payload_of(history.event)
+            world.reload(text.replace("Rome", "Oslo"))
+            facts = {**before.sources["xobito"].naming.facts(history.event, payload), "vars": {"city": "as known"}}
+            for config in (before, world.config):
+                known = planning.Known(payload, facts, config)
+                await deliver(history.deliveries[0], history.event, world.gateway, known=known)
+    assert [json.loads(request.body)["id"] for request in sink.requests] == ["Oslo", "as known"]
+
+
+@story
+async def test_what_starts_from_memory_is_what_is_read_again(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            event = (await world.store.event((await world.receive()).event_id)).event
+            await world.dispatcher.idle()
+            [delivery] = (await world.store.deliveries(DeliveryQuery())).rows
+            await deliver(delivery, event, world.gateway)
+    from_memory, again = ((request.path, request.body) for request in sink.requests)
+    assert from_memory == again
 
 
 @story

@@ -15,17 +15,18 @@ from gateway.destinations.gates import Permit
 from gateway.dispatcher.ahead import Ahead, size_of
 from gateway.dispatcher.attempts import Attempts
 from gateway.dispatcher.due import Due
-from gateway.dispatcher.handover import MOST_BYTES, Handover, Loaded
+from gateway.dispatcher.handover import MOST_BYTES, AtHand, Handover, Loaded
 from gateway.dispatcher.reporting import count_outcome, log_outcome
 from gateway.dispatcher.settling import Ended, Settling
 from gateway.dispatcher.steps import for_ever
-from gateway.errors import CorruptEvent, StoreUnavailable
+from gateway.errors import StoreUnavailable
 from gateway.holds import Holds
 from gateway.holds.assignments import GONE_SLOTS
 from gateway.machine.memory import Held, delivery_room, memory_limit
 from gateway.model import Announcement, Delivery, Event, Release
 from gateway.process import Gateway
 from gateway.routing import Destination
+from gateway.routing.planning import Known
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent, Outcome, Want
 
 #: A lease outlives the attempt it is for by this many seconds, so it is never renewed.
@@ -99,31 +100,30 @@ class Dispatcher:
     def appended(
         self,
         new: Sequence[NewEvent],
-        payloads: Mapping[str, object],
+        known: Sequence[Known | None],
         asked_at: float,
         appending: "asyncio.Future[Sequence[Appended]]",
     ) -> None:
         """As of ``pipeline.Starter``."""
         is_stored = not appending.cancelled() and appending.exception() is None
         appended = appending.result() if is_stored else ()
-        for at, one in enumerate(new):
-            known = appended[at] if appended else None
-            leased = {lease.delivery.id: lease for lease in known.leases} if known else {}
+        for at, (one, small) in enumerate(zip(new, known, strict=True)):
+            stored = appended[at] if appended else None
+            leased = {lease.delivery.id: lease for lease in stored.leases} if stored else {}
             for delivery in one.deliveries:
-                payload = payloads.get(one.event.id)
                 if lease := leased.get(delivery.id):
-                    self._start(lease, one.event, payload, asked_at)
+                    self._start(lease, one.event, small, asked_at)
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
-                if known and known.has_due(delivery):
-                    self._keep(one.event, payload, delivery)
+                if stored and stored.has_due(delivery):
+                    self._keep(one.event, small, delivery)
 
-    def _keep(self, event: Event, payload: object, delivery: NewDelivery) -> None:
+    def _keep(self, event: Event, known: Known | None, delivery: NewDelivery) -> None:
         """It has to wait: perhaps not for long."""
         name = delivery.destination
         if not self._is_stopping and self.holds.is_holder(name):
-            self._handover.keep(name, delivery.id, event, payload, len(self._gateway.config.destinations))
+            self._handover.keep(name, delivery.id, event, known, len(self._gateway.config.destinations))
 
     # deliveries that wait in the store
 
@@ -192,18 +192,18 @@ class Dispatcher:
             await self._store.breathe()
 
     def _started(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float, taken: dict[str, int]
+        self, lease: Lease, event: Loaded, known: Known | None, asked_at: float, taken: dict[str, int]
     ) -> None:
         """Start a claimed delivery in one of the slots that were taken, or have it wait for the next one."""
         name = lease.delivery.destination
         if taken[name]:
             taken[name] -= 1
-            self._start(lease, event, payload, asked_at)
+            self._start(lease, event, known, asked_at)
         elif self._is_stopping:
             self._release(lease, has_slot=False)
         else:
             self._bodies.hold(name, size_of(event))
-            self._ahead.put(lease, event, payload, asked_at)
+            self._ahead.put(lease, event, known, asked_at)
             self._call_up(name)
 
     def _call_up(self, name: str) -> None:
@@ -219,7 +219,7 @@ class Dispatcher:
             else:
                 free -= 1
                 self.holds.take(name, 1)
-                self._start(claimed.lease, claimed.event, claimed.payload, claimed.asked_at)
+                self._start(claimed.lease, claimed.event, claimed.known, claimed.asked_at)
 
     def _wants(self) -> Mapping[str, Want]:
         """What to claim now."""
@@ -260,9 +260,9 @@ class Dispatcher:
             self._due.hold(name, permit.again_at - self._gateway.monotonic())
         return permit
 
-    async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, Loaded]:
-        """By delivery: its event, and its payload if that is at hand."""
-        loaded: dict[str, Loaded] = self._handover.taken(lease.delivery for lease in leases)
+    async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, AtHand]:
+        """By delivery: its event, and what is known of it, if that is at hand."""
+        loaded: dict[str, AtHand] = self._handover.taken(lease.delivery for lease in leases)
         missing = [lease.delivery for lease in leases if lease.delivery.id not in loaded]
         if not missing:
             return loaded
@@ -286,7 +286,7 @@ class Dispatcher:
 
     # one attempt
 
-    def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float) -> None:
+    def _start(self, lease: Lease, event: Loaded, known: Known | None, asked_at: float) -> None:
         if (too_early := self.attempts.too_early(lease)) is not None:
             self._settling.add(Ended(outcome=too_early), soon=True)
             return
@@ -295,20 +295,18 @@ class Dispatcher:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)
             return
-        task = asyncio.create_task(self._attempt(lease, event, payload, asked_at, wait_s))
+        task = asyncio.create_task(self._attempt(lease, event, known, asked_at, wait_s))
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 
     def _release(self, lease: Lease, *, has_slot: bool = True) -> None:
         self._settling.add(Ended(outcome=Outcome(lease, Release()), has_slot=has_slot), soon=True)
 
-    async def _attempt(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float, wait_s: float
-    ) -> None:
+    async def _attempt(self, lease: Lease, event: Loaded, known: Known | None, asked_at: float, wait_s: float) -> None:
         name, size = lease.delivery.destination, size_of(event)
         self._bodies.hold(name, size)
         try:
-            outcome, word = await self.attempts.make(lease, event, payload, asked_at, wait_s)
+            outcome, word = await self.attempts.make(lease, event, known, asked_at, wait_s)
         except BaseException as error:
             # A defect: its lease ends, and then it is tried again.
             self._bodies.release(name, size)

@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from gateway.errors import CorruptEvent
+from gateway.dispatcher.handover import Loaded
 from gateway.model import Event
+from gateway.routing.planning import Known
 from gateway.store.nouns import Lease
 
 #: How long a delivery may wait for its slot, seconds; its lease counts from the claim. Then it is released.
@@ -16,8 +17,8 @@ class Claimed(NamedTuple):
     """A delivery that is leased and waits for a slot."""
 
     lease: Lease
-    event: Event | CorruptEvent | None
-    payload: object
+    event: Loaded
+    known: Known | None
     #: When its lease was asked for, and until when it may wait, on the monotonic clock.
     asked_at: float
     until: float
@@ -31,9 +32,9 @@ class Ahead:
         #: By destination, the first one first; no empty ones.
         self._lines: dict[str, deque[Claimed]] = {}
 
-    def put(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float) -> None:
+    def put(self, lease: Lease, event: Loaded, known: Known | None, asked_at: float) -> None:
         line = self._lines.setdefault(lease.delivery.destination, deque())
-        line.append(Claimed(lease, event, payload, asked_at, self._monotonic() + PATIENCE_S))
+        line.append(Claimed(lease, event, known, asked_at, self._monotonic() + PATIENCE_S))
 
     def next(self, name: str) -> Claimed | None:
         """The first one of a destination, which does not wait any longer."""
@@ -64,6 +65,6 @@ class Ahead:
         return ended
 
 
-def size_of(event: Event | CorruptEvent | None) -> int:
+def size_of(event: Loaded) -> int:
     """Bytes that an event has in memory for a delivery."""
     return len(event.body) if isinstance(event, Event) else 0

@@ -21,6 +21,7 @@ from gateway.process import Gateway
 from gateway.routing import Config
 from gateway.routing.lookups import NOTHING
 from gateway.routing.memory import NOTHING_FOUND
+from gateway.routing.planning import Known
 from gateway.store.memory import Learnt
 from gateway.store.nouns import Lease, Outcome, Told
 
@@ -66,15 +67,16 @@ class Attempts:
         return self._holds.turn(delivery)
 
     async def make(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked_at: float, wait_s: float
+        self, lease: Lease, event: Event | CorruptEvent | None, known: Known | None, asked_at: float, wait_s: float
     ) -> tuple[Outcome, str]:
         """Attempt a delivery once its turn has come, in ``wait_s`` seconds; its outcome, and that in one of a few words.
 
-        ``payload``: of the event, if it is at hand; ``asked_at``: when the lease was asked for, on the monotonic clock.
+        ``known``: of the event, if it is at hand; ``asked_at``: when the lease was asked for, on the monotonic clock.
         """
         if not isinstance(event, Event):
             return await self._damaged(lease, event, lease.delivery.event_id)
         name, found = lease.delivery.destination, NOTHING_FOUND
+        payload = known.payload if known else None
         if self._gateway.config.recalls(lease.delivery):
             recalled = await recalling.look(self._gateway, lease, event, payload)
             if isinstance(recalled, Outcome):
@@ -106,7 +108,14 @@ class Attempts:
             return Outcome(lease, Release()), ""
         looked_up = trip.found if trip else NOTHING
         tried = await pipeline.deliver(
-            lease.delivery, event, self._gateway, payload, others=others, found=found, looked_up=looked_up
+            lease.delivery,
+            event,
+            self._gateway,
+            payload,
+            known=known,
+            others=others,
+            found=found,
+            looked_up=looked_up,
         )
         if trip:
             self.lookups.wrote(trip, tried)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
+from gateway.routing.planning import Known
 
 #: The most bytes of events, of all destinations.
 MOST_BYTES: Final = 8 * 1024 * 1024
@@ -19,19 +20,21 @@ _LEAST_PART: Final = 64 * 1024
 _EACH: Final = 3 * 1024
 #: How long an event is kept, seconds: what has not had its turn by then may have to wait for hours.
 KEPT_S: Final = 60.0
-#: A parsed payload takes this many times the memory of its body.
+#: What is known of an event, most of it its parsed payload, takes this many times the memory of its body.
 _PARSED: Final = 8
 
 
-#: The event of a delivery, and its payload if that is at hand.
-Loaded = tuple[Event | CorruptEvent | None, object]
+#: An event as the store gives it; None: it has gone.
+Loaded = Event | CorruptEvent | None
+#: The event of a delivery, and what is known of it.
+AtHand = tuple[Loaded, Known | None]
 
 
 class Kept(NamedTuple):
-    """An event, and its payload if there was room for that as well."""
+    """An event, and what is known of it, if there was room for that as well."""
 
     event: Event
-    payload: object
+    known: Known | None
     size: int
     until: float
 
@@ -47,10 +50,10 @@ class Handover:
         self._kept: dict[str, OrderedDict[str, Kept]] = {}
         self._sizes: dict[str, int] = {}
 
-    def keep(self, name: str, delivery_id: str, event: Event, payload: object, destinations: int) -> None:
+    def keep(self, name: str, delivery_id: str, event: Event, known: Known | None, destinations: int) -> None:
         """Keep the event of a delivery, if there is room; ``destinations``: how many share it.
 
-        Payloads that are at hand are kept until half of the room is taken.
+        What is known of events is kept until half of the room is taken.
         """
         kept, now = self._kept.setdefault(name, OrderedDict()), self._monotonic()
         held, part = self._sizes.get(name, 0), max(_LEAST_PART, self._room // max(1, destinations))
@@ -58,19 +61,19 @@ class Handover:
             kept.popitem(last=False)
             held -= oldest.size
         size = _EACH + len(event.body)
-        if payload is not None and 2 * held < part:
+        if known is not None and 2 * held < part:
             size += _PARSED * len(event.body)
         else:
-            payload = None
+            known = None
         if held + size <= part:
-            kept[delivery_id] = Kept(event, payload, size, now + KEPT_S)
+            kept[delivery_id] = Kept(event, known, size, now + KEPT_S)
             held += size
         self._sizes[name] = held
 
-    def taken(self, deliveries: Iterable[Delivery]) -> dict[str, Loaded]:
-        """The events and payloads of those that are here, by delivery; they are not kept any longer."""
+    def taken(self, deliveries: Iterable[Delivery]) -> dict[str, AtHand]:
+        """What there is of those that are here, by delivery; it is not kept any longer."""
         found = ((each.id, self.take(each)) for each in deliveries)
-        return {id_: (kept.event, kept.payload) for id_, kept in found if kept}
+        return {id_: (kept.event, kept.known) for id_, kept in found if kept}
 
     def take(self, delivery: Delivery) -> Kept | None:
         """The event of a delivery, which is not kept any longer."""

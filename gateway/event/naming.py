@@ -84,13 +84,10 @@ class _Field(Struct, frozen=True):
     #: Whether it stands for its own name, if it is there at all.
     is_named: bool = False
 
-    def text(self, facts: Facts) -> str:
-        value: object = facts
-        for segment in self.path:
-            # As ``lookup``, which every event would ask for each of these paths.
-            value = value.get(segment, MISSING) if type(value) is dict else lookup(value, (segment,))
+    def text(self, value: object) -> str:
+        """What is printed of the value at its path."""
         if self.is_named:
-            return "" if value is MISSING else self.path[-1]
+            return self.path[-1]
         if not isinstance(value, str):
             if not isinstance(value, int) or isinstance(value, bool):
                 return ""
@@ -132,8 +129,14 @@ class Template(Struct, frozen=True):
     def render(self, facts: Facts) -> str:
         texts = []
         for part in self.parts:
-            text = part if isinstance(part, str) else part.text(facts)
-            if not text:
+            if isinstance(part, str):
+                texts.append(part)
+                continue
+            value: object = facts
+            for segment in part.path:
+                # As ``lookup``, which every event would ask for each of these paths.
+                value = value.get(segment, MISSING) if type(value) is dict else lookup(value, (segment,))
+            if value is MISSING or not (text := part.text(value)):
                 return ""
             texts.append(text)
         return "".join(texts)

@@ -125,7 +125,7 @@ class Holds:
         return self._gates.get(name, _CLOSED)
 
     def _is_free(self, name: str) -> bool:
-        return gates.is_free(self._gate(name), self._rules(name), self._gateway.monotonic())
+        return gates.is_free(self._gates.get(name, _CLOSED), self._rules(name), self._gateway.monotonic())
 
     def _rules(self, name: str) -> Rules:
         destination = self._gateway.config.destinations.get(name)

@@ -113,7 +113,7 @@ class Templates:
         fields = None if ending else FIELDS.get(escape)
         finish = self._parsed(compiled.keys, fields) if name.endswith(JSON_ENDING) else FINISH[ending]
         write = str if fields is None or name.endswith(JSON_ENDING) else fields.text
-        return renderer(compiled, lambda _, text: finish(write(text)), source, self._hide)
+        return renderer(compiled, lambda text: finish(write(text)), source, self._hide)
 
     def _parsed(self, keys: Keys, fields: Fields | None) -> Callable[[str], Json]:
         """From the text that a ``.json.j2`` file printed to what is sent."""
@@ -126,7 +126,8 @@ class Templates:
         source = Source(expression.text, expression.place)
         compiled = self._compiler(no_escape).expression(source)
 
-        return renderer(compiled, lambda names, _: names.budget.result is True, source, self._hide)
+        holds: Renderer[object] = renderer(compiled, None, source, self._hide)
+        return lambda facts: holds(facts) is True
 
     def is_constant(self, expression: TemplateText) -> bool:
         """Whether an expression, which ``truth`` accepts, uses nothing of an event."""
@@ -149,7 +150,7 @@ class Templates:
     ) -> Renderer[str]:
         source = Source(text.text, text.place)
         compiled = self._compiler(escape).inline(source, start)
-        return renderer(compiled, lambda _, text: finish(text), source, self._hide)
+        return renderer(compiled, finish, source, self._hide)
 
     def _compiler(self, escape: Escaper) -> Compiler:
         if escape not in self._compilers:
@@ -200,15 +201,7 @@ class Templates:
         source = Source(leaf.text, leaf.place)
         compiled = self._compiler(escape).inline(source, "text", leaf=True)
 
-        return renderer(compiled, _result if compiled.whole else _text, source, self._hide)
-
-
-def _result(names: Namespace, _text: str) -> object:
-    return names.budget.result
-
-
-def _text(_names: Namespace, text: str) -> object:
-    return encodable(text)
+        return renderer(compiled, None if compiled.whole else encodable, source, self._hide)
 
 
 def _all(compiles: Sequence[Callable[[], _Build]]) -> list[_Build]:

@@ -177,7 +177,9 @@ def _result(value: Evaluate, path: str) -> Evaluate:
         made, budget = value(names, sandbox), names.budget
         kind = type(made)
         if kind is str:
-            budget.spend(SCALAR + len(made))
+            budget.work -= SCALAR + len(made)
+            if budget.work < 0:
+                budget.spend(0)
             text = made if sandbox.escape is no_escape else sandbox.escaped(budget, made)
             budget.result = text if made.isascii() else encodable(text)
         elif kind is int or kind is bool or made is None:

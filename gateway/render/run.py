@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, RenderError
@@ -21,26 +21,33 @@ MAX_MESSAGE: Final = 500
 
 
 def renderer(
-    compiled: Compiled, finish: Callable[[Namespace, str], T], source: Source, hide: Escaper
+    compiled: Compiled, finish: Callable[[str], T] | None, source: Source, hide: Escaper
 ) -> Callable[[Mapping[str, object]], T]:
     """What ``finish`` makes of the text that a template prints, raising RenderError with the template's line.
 
+    None: the value that it keeps instead of a text.
+
     Its closure is tried first; if that fails, Jinja runs the template, which knows its lines.
     """
-    explain = total(lambda names: finish(names, printed(compiled, names)), source, hide)
+
+    def explained(names: Namespace) -> Any:
+        text = printed(compiled, names)
+        return names.budget.result if finish is None else finish(text)
+
+    explain = total(explained, source, hide)
     closure = compiled.closure
     sandbox: Sandbox = compiled.template.environment  # type: ignore[assignment]  # as its compiler made it
     if closure is None:
         return lambda facts: explain(Namespace.of(facts))
 
-    def render(facts: Mapping[str, object]) -> T:
+    def render(facts: Mapping[str, object]) -> Any:
         names = facts if type(facts) is Namespace else Namespace(facts)
         budget = names.budget
         steps, work = budget.steps, budget.work
         try:
             text = closure(names, sandbox)
             if len(text) <= MAX_OUTPUT:
-                return finish(names, text)
+                return budget.result if finish is None else finish(text)
         except Exception:  # noqa: BLE001, S110  the template itself knows the line
             pass
         budget.steps, budget.work = steps, work

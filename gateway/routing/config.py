@@ -183,13 +183,14 @@ class Config:
         payload: object,
         console: str = "",
         *,
+        facts: Facts | None = None,
         others: Sequence[tuple[Event, object]] = (),
         recalled: Recollection = memory.NOTHING,
         looked_up: Mapping[str, object] = NOTHING_LOOKED_UP,
     ) -> Built:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
-        ``others``: of a digest, the events that followed ``event``, each with its payload; ``recalled``: what its message
+        ``facts``: of the event, if they are at hand; ``others``: of a digest, the events that followed ``event``, each with its payload; ``recalled``: what its message
         recalls; ``looked_up``: what its route has looked up, by name. Raises BuildError, such as NameGone or RenderError,
         and NothingChosen.
         """
@@ -197,7 +198,8 @@ class Config:
             destination = self._destination(delivery.destination)
             entry, message = self._message(delivery)
             source = self._source(event)
-            facts = self._facts(source, delivery, event, payload, console)
+            if facts is None or delivery.notice is not None:
+                facts = self._facts(source, delivery, event, payload, console)
             every = (facts, *(self._source(other).naming.facts(other, said) for other, said in others))
             if entry.rule.expression is not None:
                 # An expression that failed counted as a match: here it raises the reason.

@@ -31,6 +31,23 @@ AT_ONCE: Final[Wait] = (0.0, None)
 NO_WAITS: Final[Mapping[str, Wait]] = MappingProxyType({})
 
 
+#: Of larger events nothing is kept until they are sent, bytes: a payload takes many times its body's memory.
+SMALL: Final = 4096
+
+
+class Known(Struct, frozen=True):
+    """What is known of a small event that was received a moment ago: it need not be read again to be sent."""
+
+    payload: object
+    #: By this configuration; None: a part of them is in the store.
+    facts: Facts | None
+    config: Config
+
+    def facts_by(self, config: Config) -> Facts | None:
+        """The facts, if they are the same by this configuration."""
+        return self.facts if self.config is config else None
+
+
 class Plan(Struct, frozen=True):
     """What becomes of one event; nothing is reserved for it yet."""
 
@@ -51,6 +68,8 @@ class Plan(Struct, frozen=True):
     record: NewRecord | None = None
     #: What it meets and what it begins to wait for, of the source's ``follow_up``.
     followed: Followed = NOTHING
+    #: None: it is not small.
+    known: Known | None = None
 
     def new_event(self, config: Config, reserve: Callable[[Destination], float | None]) -> NewEvent:
         """The event with its deliveries; ``reserve`` says for how long to lease one that may start at once."""
@@ -118,7 +137,10 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
     lanes = {name: config.destinations[name].lane(known) for name in names}
     firings = _firings(sending, known, event, source)
     following = followed(source.follow_ups, event.type, known) if source.follow_ups else NOTHING
-    return Plan(event, received.key, source, entries, sending, lanes, firings, waits, received.record, following)
+    record, small = received.record, None
+    if len(event.body) <= SMALL:
+        small = Known(received.payload, known if source.naming.tracking is None else None, config)
+    return Plan(event, received.key, source, entries, sending, lanes, firings, waits, record, following, small)
 
 
 def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> Wait:

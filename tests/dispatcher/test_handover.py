@@ -5,7 +5,10 @@ import pytest
 from gateway.dispatcher import handover
 from gateway.dispatcher.handover import Handover
 from gateway.model import Delivery
+from gateway.routing.planning import Known
 from tests.store.given import Clock, new_event
+
+KNOWN = Known({"a": 1}, None, None)
 
 
 def given(number: int, name: str = "crm", size: int = 100):
@@ -13,10 +16,10 @@ def given(number: int, name: str = "crm", size: int = 100):
     return Delivery(id=f"dlv_{number}", event_id=event.id, route="all", destination=name), event
 
 
-def kept(hands: Handover, *numbers: int, destinations: int = 1, size: int = 100, name: str = "crm", payload=None):
+def kept(hands: Handover, *numbers: int, destinations: int = 1, size: int = 100, name: str = "crm", known=None):
     found = [given(number, name, size) for number in numbers]
     for delivery, event in found:
-        hands.keep(name, delivery.id, event, payload, destinations)
+        hands.keep(name, delivery.id, event, known, destinations)
     return found
 
 
@@ -64,10 +67,10 @@ def test_what_has_waited_for_long_makes_room(monkeypatch):
     assert hands.take(first) is hands.take(second) is None
 
 
-def test_payloads_are_kept_until_half_of_the_room_is_taken(monkeypatch):
+def test_what_is_known_of_events_is_kept_until_half_of_the_room_is_taken(monkeypatch):
     monkeypatch.setattr(handover, "_LEAST_PART", 0)
     monkeypatch.setattr(handover, "_EACH", 0)
     hands = Handover(4_000, Clock().monotonic)
-    deliveries = [delivery for delivery, _ in kept(hands, *range(8), size=100, payload={"a": 1})]
+    deliveries = [delivery for delivery, _ in kept(hands, *range(8), size=100, known=KNOWN)]
     found = [hands.take(delivery) for delivery in deliveries]
-    assert [each.payload for each in found] == [{"a": 1}] * 3 + [None] * 5
+    assert [each.known for each in found] == [KNOWN] * 3 + [None] * 5

@@ -11,7 +11,7 @@ from gateway.event import payload
 from gateway.event.payload import payload_of
 from gateway.event.spans import Spans
 from gateway.model import DeliveryState
-from gateway.pipeline import SMALL
+from gateway.routing.planning import SMALL
 from gateway.routing.questions import source_at
 from gateway.signatures import Request
 from gateway.telemetry import Span

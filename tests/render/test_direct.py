@@ -76,7 +76,7 @@ def outcome(one, names, source):
     """What a template came to: its text and its value, or its error; and what it took of the budget."""
     hide = lambda text: text.replace("a", "***")  # noqa: E731
     try:
-        text = renderer(one, lambda _, text: text, source, hide)(names)
+        text = renderer(one, str, source, hide)(names)
     except RenderError as error:
         return str(error)
     return text, repr(names.budget.result), names.budget.work, names.budget.steps
