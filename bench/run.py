@@ -162,14 +162,14 @@ def own_load(port, requests, connections, rate, *more):
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def measure(gateway, sink_port, admin, load):
-    """Run one load. Returns what it cost until the last delivery arrived."""
+def measure(gateway, sink_port, admin, load, each=1):
+    """Run one load. Returns what it cost until the last delivery arrived; ``each``: deliveries of an event."""
     cpu, before = gateway.cpu_s(), accepted_by(admin)
     delivered = sink_count(sink_port)["deliveries"]
     began = time.perf_counter()
     result = load()
     accepted = accepted_by(admin) - before
-    delivered = wait_delivered(sink_port, delivered + accepted) - delivered
+    delivered = wait_delivered(sink_port, delivered + accepted * each) - delivered
     elapsed = time.perf_counter() - began
     used = gateway.cpu_s() - cpu
     return {
