@@ -111,9 +111,12 @@ class Records:
 
     def add_events(self, rows: Sequence[tuple[Any, ...]]) -> int:
         """Rows of ADD_EVENTS; their number."""
-        light = [row for row in rows if _weight(row) <= LIGHT]
+        light: list[tuple[Any, ...]] = []
+        heavy: list[tuple[Any, ...]] = []
+        for row in rows:
+            (light if _weight(row) <= LIGHT else heavy).append(row)
         added = self.add(sql.ADD_EVENTS, light)
-        for part in parts([row for row in rows if _weight(row) > LIGHT], _weight, PART):
+        for part in parts(heavy, _weight, PART):
             # Not kept compiled: with the statement, what is bound to it would stay in memory.
             values = itertools.chain.from_iterable(part)
             self.db.execute(_sql(sql.ADD_EVENTS, len(part[0]), len(part)), tuple(values), can_cache=False)

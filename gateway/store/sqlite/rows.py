@@ -124,13 +124,13 @@ def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
         attempt.duration_s,
         attempt.outcome,
         attempt.status,
-        storable(attempt.reason),
-        storable(attempt.answer),
+        attempt.reason and storable(attempt.reason),
+        attempt.answer and storable(attempt.answer),
         attempt.config_revision,
         attempt.sent_bytes,
         attempt.sent_sha256,
         attempt.next_s,
-        storable(attempt.memory) or None,
+        storable(attempt.memory) if attempt.memory else None,
         found and found.decode(),
     )
 
@@ -138,8 +138,9 @@ def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
 def move_row(seq: int, outcome: Outcome, before: Delivery, due: float | None, now: float) -> tuple[Any, ...]:
     """The columns of a delivery as its outcome leaves them."""
     state, attempts, spent_s, reason, last_status, last_answer, cause = settled(before, outcome)
-    said = (storable(reason), last_status, storable(last_answer))
-    return (seq, state, due, attempts, spent_s, *said, now, storable(cause))
+    # Mostly nothing was said.
+    said = (reason and storable(reason), last_status, last_answer and storable(last_answer))
+    return (seq, state, due, attempts, spent_s, *said, now, cause and storable(cause))
 
 
 def hold_row(hold: Hold, now: float) -> tuple[Any, ...]:
