@@ -7,7 +7,7 @@ from typing import Final
 import yaml
 
 from gateway.config.text import indentation, variables
-from gateway.config.text.compared import compared
+from gateway.config.text.compared import all_but, compared, excluded
 from gateway.config.text.nested import nested
 from gateway.config.text.spots import Mistake, Spot, text_of
 
@@ -122,6 +122,9 @@ _RESERVED: Final = {"@": "", "`": "", "%": "", "*": "an alias", "&": "an anchor"
 
 
 def _comparison(line: int, column: int, text: str) -> Mistake | None:
+    if name := excluded(text, column):
+        hint = f"leave it out, and write where: {{{all_but([name])}}}"
+        return Mistake(line, column, f'"!{name}" excludes a type, which a pattern cannot do', hint)
     found = compared(text, column)
     return found and Mistake(line, column, f'"{found[0]}" is not an operator here', f"write {found[1]}")
 
