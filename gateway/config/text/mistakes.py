@@ -133,20 +133,39 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
     """A value whose first character is reserved in YAML."""
     if (mistake := _comparison(line, column, text_of(lines, line))) is not None:
         return mistake
-    value = re.match(r"[^#\n]*", text_of(lines, line)[column - 1 :])
-    if value is None or value[0][:1] not in _RESERVED:
+    before, value = text_of(lines, line)[: column - 1], _plain(text_of(lines, line), column)
+    if value[:1] not in _RESERVED:
         return None
-    if text_of(lines, line)[:column].endswith("{%"):
+    if f"{before}{value[0]}".endswith("{%"):
         return _jinja_tag(line, column - 1, lines)
-    key = re.search(r"([\w.\-]+:\s)\s*$", text_of(lines, line)[: column - 1])
-    meaning = _RESERVED[value[0][0]]
-    sign = value[0][0]
+    key = re.search(r"([\w.\-]+:\s)\s*$", before)
+    sign, meaning = value[0], _RESERVED[value[0]]
     message = (
         f'YAML reads a value that starts with "{sign}" as {meaning}'
         if meaning
         else f'a value that starts with "{sign}" needs quotes'
     )
-    return Mistake(line, column, message, f"write {key[1] if key else ''}{_quoted(value[0])}")
+    variable = _TAG_OF_VARIABLE.fullmatch(value.strip())
+    written = f'"${{{variable["name"].upper()}}}"' if variable else _quoted(value)
+    return Mistake(line, column, message, f"write {key[1] if key else ''}{written}")
+
+
+#: A value from elsewhere, as other programs tag it: ``!secret name``, ``!ENV ${NAME}``.
+_TAG_OF_VARIABLE: Final = re.compile(r"!(?:secret|env|env_var)\s+['\"]?\$?\{?(?P<name>[A-Za-z_]\w*)\}?['\"]?", re.IGNORECASE)
+
+
+def _plain(text: str, column: int) -> str:
+    """The value without quotes that begins at a column: up to a comment, or to the end of its place in braces."""
+    value = re.split(r"#|\n", text[column - 1 :], maxsplit=1)[0]
+    before = re.sub(r"\"[^\"]*\"|'[^']*'", "", text[: column - 1])
+    if before.count("{") + before.count("[") <= before.count("}") + before.count("]"):
+        return value
+    depth = 0
+    for at, sign in enumerate(value):
+        depth += (sign in "{[") - (sign in "}]")
+        if depth < 0 or (sign == "," and not depth):
+            return value[:at]
+    return value
 
 
 def _jinja_tag(line: int, column: int, lines: Sequence[str]) -> Mistake:
