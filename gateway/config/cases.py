@@ -87,7 +87,7 @@ class TestCompiler:
         return keys.source.text
 
     def _check_event(self, keys: TestKeys, source: str) -> None:
-        given = [key for key in (*EVENTS, "events") if key in keys.written]
+        given = [key for key in (*EVENTS, "events") if keys.has(key)]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json, payload: {...}, or a list under events"
@@ -97,7 +97,7 @@ class TestCompiler:
                 message = f'"{key}" does not say which of the events it is about'
                 self._reading.error(keys.key_at(key), message, "move it into the element of events")
         for each in keys.events:
-            among = [key for key in EVENTS if key in each.written]
+            among = [key for key in EVENTS if each.has(key)]
             if len(among) != 1:
                 found = " and ".join(among) or "none of them"
                 message = f"an event of a test needs one of event, file and payload, not {found}"

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
+from gateway.config.schema.auth import AuthKeys, BasicKeys
+from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
@@ -136,7 +137,7 @@ def event_names(reading: Reading, name: str, keys: SourceKeys, home: Callable[[s
         if segments and (segments[0] != "payload" or "*" not in segments or "" in segments):
             hint = "write payload.events.*, or payload.* for a list"
             reading.error(path.node, f'split: "{path.shown}" does not lead to a list of events', hint)
-    if keys.preset is None and keys.type is None and "preset" not in keys.written:
+    if keys.preset is None and keys.type is None and not keys.has("preset") and not keys.has("type"):
         reading.error(keys.place, f'source "{name}" does not say what names its events', 'add type: "{payload.type}"')
     return len(reading.report.problems) == before
 

@@ -104,7 +104,10 @@ def _refused(pattern: Words, meant: Meant) -> Problem | None:
     """What is wrong with a text that no type can match."""
     shown = pattern.shown
     if "{{" in pattern.text:
-        return f'"{shown}" is a template, and a pattern is literal', "write the type; what an event has goes under where"
+        return (
+            f'"{shown}" is a template, and a pattern is literal',
+            "write the type; what an event has goes under where",
+        )
     if meant.what == globs.REGEX and not globs.is_pattern(pattern.text):
         return _foreign(pattern, meant)
     if found := re.search(r"[,\s]", pattern.text):

@@ -237,7 +237,7 @@ def test_without_a_file_the_verb_that_writes_one_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("lines", "said"),
-    [("", "set them in the environment, or in .env"), ("A_URL=\n", "they are empty: give each a value in the")],
+    [("", "set it in the environment, or in .env"), ("A_URL=\n", "A_URL is empty: give it a value")],
     ids=["not there", "empty"],
 )
 def test_a_variable_that_is_empty_is_told_from_one_that_is_not_there(tmp_path, lines, said):
@@ -252,4 +252,5 @@ def test_a_variable_with_a_name_like_one_that_is_set_is_answered_with_it(tmp_pat
     urls = "https://crm.example.com/${GITHUB_SECRET}/${A_URL}"
     done = run(tmp_path, GOOD.replace("https://crm.example.com", urls))
     assert "not set: GITHUB_SECRET (line 3), A_URL (line 3)" in done.stdout
-    assert 'for GITHUB_SECRET, did you mean "GITHUB_SECRT"?; A_URL is there, but empty; set them' in done.stdout
+    assert "(GITHUB_SECRT is set: write ${GITHUB_SECRT} if GITHUB_SECRET means that; else set it in the" in done.stdout
+    assert "; A_URL is empty: give it a value; gateway check --no-env checks the file without them)" in done.stdout

@@ -57,7 +57,9 @@ def test_a_list_in_one_text_is_taken_apart_into_what_it_selects_and_what_it_excl
     assert globs.read(text, KNOWN) == globs.Meant(globs.SEVERAL, tuple(selected), tuple(excluded))
 
 
-@pytest.mark.parametrize("text", ["contact.created", "contact.*", "**", "*.*", "nothing.like.it", "order_*", "a/b:c", ""])
+@pytest.mark.parametrize(
+    "text", ["contact.created", "contact.*", "**", "*.*", "nothing.like.it", "order_*", "a/b:c", ""]
+)
 def test_a_pattern_is_one(text):
     assert globs.read(text, KNOWN) == globs.Meant()
 

@@ -107,9 +107,6 @@ class Is:
     text: str
 
 
-#: Several conditions in one text.
-_COMBINED_TEXT: Final = re.compile(r"\s(?:and|or|AND|OR|&&|\|\|)\s")
-
 #: A line of conditions in quotes.
 _LINE_AS_TEXT: Final = re.compile(r"[\w.\-\[\]*]+: +\S.*")
 
@@ -127,7 +124,7 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
             if _LINE_AS_TEXT.fullmatch(node.text):
                 right = f"{{{node.text}}}, without quotes"
             hint = f"write where: {right}; an expression goes under if"
-            if _COMBINED_TEXT.search(node.text):
+            if foreign.is_combined(node.text):
                 hint = f"write if: {foreign.as_expression(node.text)}"
             reading.error(node, f"{label} must be a map", hint)
         else:

@@ -105,15 +105,18 @@ class Reading:
             return False
 
     def resolved(
-        self, node: Scalar, resolve: Callable[[str], Resolved], *, can_be_made_up: bool = True
+        self, node: Scalar, resolve: Callable[[str], Resolved], *, can_be_made_up: bool = True, is_address: bool = False
     ) -> "Words | None":
-        """The text of a scalar with its references replaced; None after a problem was reported."""
+        """The text of a scalar with its references replaced; None after a problem was reported.
+
+        ``is_address``: whether it is one is checked later, and with it whether a variable was meant.
+        """
         try:
             found = resolve(node.text)
         except ReferenceRefused as error:
             self.error(node, str(error))
             return None
-        if name := variables.named_anywhere(node.text):
+        if (name := variables.named_anywhere(node.text)) and not is_address:
             self.warning(node, NOT_A_VARIABLE, f'write "${{{name}}}"')
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text

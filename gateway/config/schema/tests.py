@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import ClassVar, Final
 
 from gateway.config.schema import trees, values
-from gateway.config.schema.keys import Section, is_nothing, key, read_section
+from gateway.config.schema.instead import Remedy
+from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.memory import Remembered, remembered
 from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shaped
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
@@ -63,7 +64,12 @@ class CheckKeys(Section):
     """What a test expects of one delivery."""
 
     noun = "an expectation"
-    foreign: ClassVar[Mapping[str, str]] = {"body": "json or text"}
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        "body": "json or text",
+        **dict.fromkeys(("times", "calls", "deliveries"), "count"),
+        **dict.fromkeys(("includes", "include", "has"), "contains"),
+        **dict.fromkeys(("excludes", "exclude"), "not_contains"),
+    }
     method: str | None = key(values.method, "the method of the request")
     url: Words | None = key(values.words, "the whole url of the request")
     headers: Mapping[str, Words] = key(values.map_of(values.words), "headers of the request", factory=dict)
@@ -142,6 +148,12 @@ class EventKeys(Section):
     """One event as a sender would send it."""
 
     noun = "an event of a test"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("given", "when", "type", "match", "sample", "trigger", "on"), "event"),
+        **dict.fromkeys(("input", "body", "data", "request"), "payload"),
+        **dict.fromkeys(("with", "override", "overrides", "patch"), "set"),
+        **dict.fromkeys(("without", "remove", "delete"), "unset"),
+    }
     together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in EVENTS]}
     event: Words | None = key(values.named, "a sample event of the source: contact.created")
     file: Words | None = key(values.named, "a file with the event's JSON, relative to this one")
@@ -189,6 +201,11 @@ def _event(reading: Reading, node: Node, label: str) -> EventKeys | None:
 @dataclass(frozen=True, kw_only=True)
 class TestKeys(EventKeys):
     noun = "a test"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **EventKeys.foreign,
+        **dict.fromkeys(("then", "expected", "expects", "output", "should", "assert", "to", "destinations"), "expect"),
+        **dict.fromkeys(("title", "description", "it"), "name"),
+    }
     together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in (*EVENTS, "events")]}
     #: Keeps pytest from collecting it.
     __test__ = False
@@ -216,7 +233,7 @@ class TestKeys(EventKeys):
 
 @shaped({"type": ["array", "null"], "items": {"$ref": TestKeys}})
 def read_tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...] | None:
-    if is_nothing(node):
+    if values.is_nothing(node):
         return ()
     if not isinstance(node, Items):
         if not isinstance(node, Broken):

@@ -151,7 +151,9 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
 
 
 #: A value from elsewhere, as other programs tag it: ``!secret name``, ``!ENV ${NAME}``.
-_TAG_OF_VARIABLE: Final = re.compile(r"!(?:secret|env|env_var)\s+['\"]?\$?\{?(?P<name>[A-Za-z_]\w*)\}?['\"]?", re.IGNORECASE)
+_TAG_OF_VARIABLE: Final = re.compile(
+    r"!(?:secret|env|env_var)\s+['\"]?\$?\{?(?P<name>[A-Za-z_]\w*)\}?['\"]?", re.IGNORECASE
+)
 
 
 def _plain(text: str, column: int) -> str:

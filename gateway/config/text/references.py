@@ -118,7 +118,8 @@ class References(Struct, frozen=True):
             # Whoever writes it may have only begun.
             pieces.missing.append(f"file:{name} (empty)")
         except OSError as error:
-            pieces.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
+            why = (error.strerror or "cannot be read").lower()
+            pieces.missing.append(f"file:{name} ({why})")
         except ValueError:
             pieces.missing.append(f"file:{name} (not UTF-8 text)")
         return self.stand_in

@@ -59,7 +59,7 @@ def test_all_that_is_not_there_is_named(references):
     assert found.missing == (
         "UNSET",
         "EMPTY",
-        "file:nowhere (No such file or directory)",
+        "file:nowhere (no such file or directory)",
         "file:binary (not UTF-8 text)",
         "file:empty (empty)",
         "file:. (Is a directory)",
