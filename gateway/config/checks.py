@@ -51,6 +51,14 @@ def source_path(reading: Reading, path: Words) -> None:
         reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
 
 
+def meant_destination(name: str, types: Mapping[str, str]) -> str:
+    """What to write instead of a type or an address as a destination; empty for any other name. ``types``: by their names."""
+    if "://" in name:
+        return "a destination has the address: write destinations: {crm: {url: ...}}, and its name here"
+    named = [each for each, kind in types.items() if kind == name]
+    return f"write {' or '.join(named)}, which {'is' if len(named) == 1 else 'are'} of type {name}" if named else ""
+
+
 def sent_nowhere(reading: Reading, keys: EntryKeys, key: str) -> None:
     """Refuse a key that says how or when an entry sends, if it sends nothing."""
     if keys.to == ():

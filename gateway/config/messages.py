@@ -107,7 +107,9 @@ class MessageCompiler:
         """The destination of that name; None after it was reported that there is none."""
         found = self._destinations.get(name.text)
         if found is None:
-            self._reading.refuse_unknown("destination", name.node, name.shown, self._destinations)
+            types = {each.name: each.kind.name for each in self._destinations.values()}
+            meant = checks.meant_destination(name.shown, types)
+            self._reading.refuse_unknown("destination", name.node, name.shown, self._destinations, meant)
         return found
 
     def _to(self, keys: MessageKeys) -> Sequence[Destination]:

@@ -61,7 +61,9 @@ class Ways:
             self._reading.report.hide(url.node.content, url.node.text)
         name = variables.in_url(url.node.text)
         if problem is not None:
-            written = f'write "${{{name}}}"' if variables.named_unrendered(url.node.text) else f"write ${{{name}}} in it"
+            written = (
+                f'write "${{{name}}}"' if variables.named_unrendered(url.node.text) else f"write ${{{name}}} in it"
+            )
             hint = written if name else self._address_meant(keys, url) or problem[1]
             self._reading.error(url.node, f"url: {problem[0]}", hint)
             return

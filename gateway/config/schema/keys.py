@@ -100,6 +100,12 @@ class Section:
         below = getattr(self, path.partition(".")[0], None) if path else None
         return self.is_faulty or (isinstance(below, Section) and below.is_faulty)
 
+    def value_at(self, key: str, name: str) -> Node | None:
+        """What a name has in the map that is a key's value, as it is written; None if there is no such name."""
+        value = self.written[key].value if key in self.written else None
+        pairs = value.pairs if isinstance(value, Map) else ()
+        return next((pair.value for pair in pairs if pair.key.text == name), None)
+
     @classmethod
     def fitting(cls, _node: Map) -> Collection[str]:
         """The keys that such a map can have."""

@@ -77,13 +77,13 @@ class Reading:
         """Whether there is one that could not be read."""
         return any(noun in (each, each[0]) for each in self.unread)
 
-    def refuse_unknown(self, noun: str, node: Node, name: str, known: Collection[str]) -> None:
+    def refuse_unknown(self, noun: str, node: Node, name: str, known: Collection[str], remedy: str = "") -> None:
         """Report a name that is not among the known ones, unless what it names could not be read."""
         if name in known or not self.unread.isdisjoint({noun, (noun, name)}):
             return
         several = [each for each in re.split(r"\s*(?:,|\s)\s*", name) if each]
         hint = f"write a list: [{', '.join(several)}]" if len(several) > 1 else suggest_or_list(name, known)
-        self.error(node, f'unknown {noun} "{name}"', hint)
+        self.error(node, f'unknown {noun} "{name}"', remedy or hint)
 
     @contextmanager
     def stand_in(self, text: str) -> Iterator["StandIn"]:

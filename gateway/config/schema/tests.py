@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
-from gateway.config.schema import trees, values
+from gateway.config.schema import foreign, trees, values
 from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.memory import Remembered, remembered
@@ -126,15 +126,19 @@ def _expect(reading: Reading, node: Node, label: str) -> tuple[Expected, ...] | 
         case Map(pairs=pairs):
             found = [_expected(reading, pair, label) for pair in pairs]
             return tuple(expected for expected in found if expected is not None)
-    reading.error(
-        node, f"{label} must be a list of destinations, or a map of what each gets", "write [archive, slack-leads]"
-    )
+    has_maps = isinstance(node, Items) and any(isinstance(each, Map) for each in node.nodes)
+    example = "{slack-leads: {contains: John}, archive: verbatim}" if has_maps else "[archive, slack-leads]"
+    reading.error(node, f"{label} must be a list of destinations, or a map of what each gets", f"write {example}")
     return None
 
 
 def _expected(reading: Reading, pair: Pair, label: str) -> Expected | None:
     if isinstance(pair.value, Scalar) and not pair.value.empty:
         return Expected(pair.key, pair.value)
+    if isinstance(pair.value, Items):
+        hint = f"write {pair.key.text}: {{contains: {foreign.shown(pair.value)}}}"
+        reading.error(pair.value, f'"{pair.key.text}" in {label} must be a map of what it gets, not a list', hint)
+        return None
     check = read_section(reading, pair.value, CheckKeys, f'"{pair.key.text}" in {label}')
     return None if check is None else Expected(pair.key, check)
 
