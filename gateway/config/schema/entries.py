@@ -19,12 +19,18 @@ from gateway.destinations import KINDS
 from gateway.render import TemplateText
 
 
+#: An expression as GitHub Actions writes it.
+_IN_BRACES: Final = re.compile(r"\s*\$\{\{\s*(?P<expression>[^{}$]*?)\s*\}\}\s*")
+
+
 @shaped({**values.TEXT, "title": "expression"})
 def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None:
     """A bare expression; braces around it are removed."""
     if isinstance(node, Scalar) and "${" in node.text:
         # Its value would be run as code.
-        reading.error(node, f"{label} cannot contain ${{...}}", "put it under vars and write vars.name")
+        bare = _IN_BRACES.fullmatch(node.text)
+        hint = f"write if: {bare['expression']}" if bare else "put it under vars and write vars.name"
+        reading.error(node, f"{label} cannot contain ${{...}}", hint)
         return None
     if isinstance(node, Map | Items):
         reading.error(

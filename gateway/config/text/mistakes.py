@@ -14,7 +14,7 @@ from gateway.config.text.spots import Mistake, Spot, text_of
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
 _KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
 _BARE_REFERENCE: Final = re.compile(
-    r"""(?P<before>[{\[,:]\s*)(?P<value>(?:[^\s"'{}\[\],:]|:(?=\S))*)(?P<reference>\$\{[^}]*\})"""
+    r"""(?P<before>[{\[,:]\s*)(?P<value>(?:[^\s"'{}\[\],:]|:(?=\S))*)(?P<reference>\$\{(?:\{[^}]*\})?[^}]*\})"""
 )
 _BRACES_VALUE: Final = re.compile(
     r"(?P<key>[\w.\-]+:)\s+(?P<value>[^\s\"'|>{\[][^\"'{},]*\{\{.*?\}\}[^,}\s]*|\{\{.*?\}\}[^,}#]*)"
@@ -113,7 +113,9 @@ def _bare_reference(spot: Spot) -> Mistake | None:
     if found is None or "expected" not in spot.problem:
         return None
     behind = re.match(r"[^\s,}\]]*", spot.text[found.end() :])
-    value = (found["value"] + found["reference"] + (behind[0] if behind else "")).strip("‘’“”")
+    variable = re.fullmatch(r"\$\{\{\s*(?:env\.|secrets\.)?([A-Z_][A-Z0-9_]*)\s*\}\}", found["reference"])
+    reference = f"${{{variable[1]}}}" if variable else found["reference"]
+    value = (found["value"] + reference + (behind[0] if behind else "")).strip("‘’“”")
     message = f"inside {{ }} and [ ], a value that contains {found['reference']} needs quotes"
     return Mistake(spot.line, found.start("value") + 1, message, f'write "{value}"')
 
