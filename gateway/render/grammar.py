@@ -9,12 +9,19 @@ from jinja2.meta import find_undeclared_variables
 
 from gateway.event import tracks
 from gateway.event.naming import EVENT_FIELDS
+from gateway.render import calls
 from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
 from gateway.render.foreign import FUNCTIONS_ELSEWHERE, INSTEAD_OF, INSTEAD_OF_NAMES, INSTEAD_OF_TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.values import Trouble
-from gateway.wording import suggest, suggest_or_list
+from gateway.wording import suggest
 
+#: Tests of other templates after ``is not``, which is read first, and what is written here.
+_OPPOSITES: Mapping[str, str] = {
+    **dict.fromkeys(("empty", "blank"), "{0}"),
+    **dict.fromkeys(("null", "nil"), "{0} is not none"),
+    "present": "{0} is not defined",
+}
 #: Filters that make a text of a number.
 _MAKING_TEXTS = frozenset({"number", "money", "string", "phone", "mask", "bold"})
 
@@ -169,14 +176,43 @@ def _of_event(tree: nodes.Template) -> Iterator[Refused]:
     if any(name.name == "event" and name.ctx != "load" for name in tree.find_all(nodes.Name)):
         # A loop over the sender's events may call each one so.
         return
+    # The whole of a path comes before the steps that it is made of.
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        match node:
-            case (
-                nodes.Getattr(node=nodes.Name(name="event"), attr=field)
-                | nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=field))
-            ) if field not in EVENT_FIELDS:
-                hint = suggest_or_list(str(field), EVENT_FIELDS)
-                yield Refused(node.lineno, f'event has no field "{field}"', hint)
+        path = _shown(node)
+        if (field := _field_of_event(node)) and field not in EVENT_FIELDS:
+            yield Refused(node.lineno, f'event has no field "{field}"', _instead_of_field(field, path))
+
+
+def _field_of_event(node: nodes.Node) -> str:
+    """The first step of a path that begins with ``event``; empty for any other."""
+    match node:
+        case (
+            nodes.Getattr(node=nodes.Name(name="event"), attr=field)
+            | nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=field))
+        ):
+            return str(field)
+        case nodes.Getattr(node=inner) | nodes.Getitem(node=inner):
+            return _field_of_event(inner)
+    return ""
+
+
+#: Fields of the gateway's own that other products call otherwise.
+_CALLED: Mapping[str, str] = {
+    **dict.fromkeys(("time", "timestamp", "created_at", "date", "at", "receivedAt"), "received_at"),
+    **dict.fromkeys(("name", "event", "event_type", "kind"), "type"),
+}
+
+
+def _instead_of_field(field: str, path: str) -> str:
+    if field in _CALLED:
+        return f"write event.{_CALLED[field]}"
+    below = re.sub(r"^event(?:\.\w+|\[[^\]]*\])", "", path)
+    if field in ("payload", "headers", "query", "attrs", "envelope"):
+        return f"write {field}{below}"
+    if field in ("body", "json", "content"):
+        return f"write payload{below}"
+    near = suggest(field, EVENT_FIELDS, closeness=0.75)
+    return near or f"known: {', '.join(EVENT_FIELDS)}; what the sender sends is under payload: payload.{field}{below}"
 
 
 def _first_line(node: nodes.Node) -> int:
@@ -202,6 +238,8 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return Refused(node.lineno, message, f"join texts and values with ~: 'No. ' ~ {_shown(node.right)}")
         case nodes.BinExpr() if isinstance(node, _ARITHMETIC):
             return _filtered_first(node)
+        case nodes.Not(node=nodes.Test(name=name) as test) if name in _OPPOSITES:
+            return Refused(node.lineno, f'unknown test "{name}"', f"write {_OPPOSITES[name].format(_shown(test.node))}")
         case nodes.Test(name=name) if name not in TESTS:
             hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
             return Refused(node.lineno, f'unknown test "{name}"', hint)
@@ -258,6 +296,10 @@ def _shown(node: nodes.Node) -> str:
             return f"{_shown(inner)}.{name}"
         case nodes.Getitem(node=inner, arg=nodes.Const() as index):
             return f"{_shown(inner)}[{_shown(index)}]"
+        case nodes.Call(node=nodes.Getattr(node=inner, attr="get"), args=[nodes.Const(value=str() as name), *_]):
+            return f"{_shown(inner)}{calls.step(json.dumps(name, ensure_ascii=False))}"
+        case nodes.List(items=items):
+            return f"[{', '.join(map(_shown, items))}]"
         case nodes.Neg(node=inner):
             return f"-{_shown(inner)}"
         case nodes.Filter(node=nodes.Node() as inner):
@@ -299,7 +341,8 @@ def _of_names(tree: nodes.Template, undeclared: Collection[str], roots: Collecti
 
 
 def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
-    if instead := INSTEAD_OF_NAMES.get(name):
+    instead = INSTEAD_OF_NAMES.get(name, "")
+    if instead and ("payload" in roots or "payload" not in instead):
         return instead
     if is_called:
         filter_ = FUNCTIONS_ELSEWHERE.get(name, name)
@@ -317,6 +360,6 @@ def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
         match call.node:
             case nodes.Getattr(node=nodes.Name(name=alias)) if alias in imported:
                 pass
-            case nodes.Getattr(attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
-                hint = f"write | {name}" if name in FILTERS else did_you_mean(name, TEXT_METHODS)
+            case nodes.Getattr(node=of, attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
+                hint = calls.instead(_shown(of), name, [*map(_shown, call.args)])
                 yield Refused(call.lineno, f'unknown function ".{name}()"', hint)

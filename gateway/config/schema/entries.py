@@ -18,7 +18,6 @@ from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.destinations import KINDS
 from gateway.render import TemplateText
 
-
 #: An expression as GitHub Actions writes it.
 _IN_BRACES: Final = re.compile(r"\s*\$\{\{\s*(?P<expression>[^{}$]*?)\s*\}\}\s*")
 
