@@ -67,6 +67,12 @@ def test_text_shows_the_place_the_line_and_the_remedy_on_standard_output(tmp_pat
     assert done.stdout.endswith("1 problem\n")
 
 
+def test_warnings_beside_a_problem_are_counted_too(tmp_path):
+    text = GOOD.replace("to: crm", "to: crm, mathc: x, headers: {x-a: $A, x-b: $B}")
+    assert run(tmp_path, text).stdout.endswith("\n1 problem, 2 warnings\n")
+    assert run(tmp_path, text.replace(", x-b: $B", "")).stdout.endswith("\n1 problem, 1 warning\n")
+
+
 def test_text_says_why_a_file_that_can_be_loaded_is_refused(tmp_path):
     assert run(tmp_path, WARNED).stdout.endswith("routes.yaml: ok, 1 source, 0 routes, 1 destination, 1 warning\n")
     assert run(tmp_path, WARNED, "--strict").stdout.endswith("routes.yaml: 1 warning, which --strict does not allow\n")
@@ -179,7 +185,7 @@ def test_a_file_of_variables_that_others_can_read_is_a_warning(tmp_path, mode, s
 def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, said):
     done = run(tmp_path, GOOD.replace("https://crm.example.com", url), "--strict")
     assert done.returncode == 0
-    assert f"crm: {said}\n" in done.stdout
+    assert f"note: crm: {said}\n" in done.stdout
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "crm.example.com", "172.32.0.1", "[2606:4700::1111]", "10.example.com"])

@@ -259,6 +259,12 @@ def _operated(
             hint = f"add what the number must be: {field}: {{number: true, gte: 100}}"
             reading.error(flag.key, f'"{NUMBER}" of "{field}" only says how the field is read', hint)
         number = number or bool(asked)
+    unknown = [pair.key for pair in pairs if pair.key.text not in _OF_A_FIELD]
+    if unknown and len(node.pairs) > 1 and (right := foreign.line(field, Map(node.place, tuple(pairs)))):
+        # The whole line: what is written instead of one operator alone would drop the others.
+        right = right.replace(": {", ": {number: true, ", 1) if flag is not None and number else right
+        reading.error(unknown[0], f'unknown operator "{unknown[0].text}" for "{field}"', f"write {right}")
+        return None
     found = [_operator(reading, field, pair, path, number=number) for pair in pairs]
     kept = tuple(condition for condition in found if condition is not None)
     return kept if kept and len(kept) == len(found) else None

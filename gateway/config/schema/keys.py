@@ -241,7 +241,10 @@ def _report_unknown(reading: Reading, pair: Pair, node: Map, section: type[Secti
         reading.error(key, *misplaced)
         return ()
     close = close or closest(name, known, closeness=_LIKE)
-    reading.error(key, unknown, f'did you mean "{close}"?' if close else f"known: {', '.join(known)}")
+    hint = f'did you mean "{close}"?' if close else f"known: {', '.join(known)}"
+    if any(each.key.text == close for each in node.pairs):
+        hint = f"remove it, or {close}, which is written already"
+    reading.error(key, unknown, hint)
     return (close,) if close else ()
 
 
