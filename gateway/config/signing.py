@@ -119,7 +119,7 @@ def _schemes(reading: Reading, name: str, sign: SignKeys) -> Sequence[Scheme]:
     except SchemeRefused as error:
         if error.key.startswith("jwt"):
             _report_asymmetric(reading, name, sign)
-        else:
+        elif not sign.was_reported():
             # A signature that leaves the body out is for senders who know no better.
             hint = error.hint.partition(", or write unsigned_body")[0]
             reading.error(place_of(sign, error.key), f'sign of "{name}": {error.message}', hint)

@@ -19,7 +19,7 @@ from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import direct, weave
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.foreign import advice
-from gateway.render.grammar import Refused, check_markup, check_tags, did_you_mean
+from gateway.render.grammar import Refused, SeveralRefused, check_markup, check_tags, did_you_mean
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
@@ -277,8 +277,9 @@ class Compiler:
             foreign = advice(source.text, refused.line, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused(*foreign) from None
-            each = (source.problem(one.line, one.message, one.hint, value=one.value) for one in refused.each)
-            raise TemplateRefused(*each) from None
+            each = refused.each if isinstance(refused, SeveralRefused) else (refused,)
+            problems = (source.problem(one.line, one.message, one.hint, value=one.value) for one in each)
+            raise TemplateRefused(*problems) from None
         except TemplateSyntaxError as error:
             opened = mistake_in(source.text, is_bare=start == "truth")
             if opened is not None and opened.line <= error.lineno:

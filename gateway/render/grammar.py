@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
@@ -77,15 +77,19 @@ _REFUSED: Mapping[type[nodes.Node], str] = {
 
 
 class Refused(Exception):
-    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line.
-
-    ``each``: everything that it is refused for, itself the first.
-    """
+    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line."""
 
     def __init__(self, line: int, message: str, hint: str = "", value: int = 0) -> None:
         self.line, self.message, self.hint, self.value = line, message, hint, value
-        self.each: tuple[Refused, ...] = (self,)
         super().__init__(message)
+
+
+class SeveralRefused(Refused):
+    """A template is refused for several reasons, of which the first is its own."""
+
+    def __init__(self, each: Sequence[Refused]) -> None:
+        self.each = each
+        super().__init__(each[0].line, each[0].message, each[0].hint, each[0].value)
 
 
 def check_markup(tree: nodes.Template, hint: str) -> None:
@@ -135,19 +139,17 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def check(tree: nodes.Template, roots: Collection[str]) -> None:
-    """Raise Refused for the constructs, filters, tests, functions and names that a template cannot have, all at once."""
-    if found := sorted(_found(tree, roots), key=lambda each: each.line):
-        # What is wrong in the same way twice on a line looks the same.
-        apart: dict[tuple[int, str], Refused] = {}
-        for each in found:
-            apart.setdefault((each.line, each.message), each)
-        found[0].each = tuple(apart.values())
-        raise found[0]
+    """Raise SeveralRefused for the constructs, filters, tests, functions and names that a template cannot have."""
+    # What is wrong in the same way twice on a line looks the same.
+    apart: dict[tuple[int, str], Refused] = {}
+    for each in _found(tree, roots):
+        apart.setdefault((each.line, each.message), each)
+    if apart:
+        raise SeveralRefused(sorted(apart.values(), key=lambda each: each.line))
 
 
 def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
-    unread = [refused for node in tree.find_all(nodes.Node) if (refused := _of_node(node)) is not None]
-    yield from unread
+    yield from filter(None, map(_of_node, tree.find_all(nodes.Node)))
     if any(not isinstance(node, _ALLOWED) for node in tree.find_all(nodes.Node)):
         return
     differences = [*_of_headers(tree)]
@@ -155,8 +157,7 @@ def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
     known = frozenset(roots) | frozenset(FUNCTIONS)
     unknown = {name.name for name in tree.find_all(nodes.Name)} - known
     if unknown and not differences:
-        if unread:
-            _make_known(tree)
+        _make_known(tree)
         # Only now: it compiles the whole template again.
         yield from _of_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), roots)
     yield from _of_calls(tree)
@@ -165,7 +166,7 @@ def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
 
 
 def _make_known(tree: nodes.Template) -> None:
-    """Give the unknown filters and tests of a template that is refused known names, or Jinja would not look at its other names."""
+    """Give filters and tests that are unknown, and reported, known names: at others Jinja stops looking for names."""
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         known = FILTERS if isinstance(node, nodes.Filter) else TESTS
         node.name = node.name if node.name in known else next(iter(known))

@@ -92,13 +92,15 @@ class Section:
 
     def means(self, key: str) -> bool:
         """Whether a key was written for another one, here or in a section below."""
-        below = (getattr(self, each.name) for each in dataclasses.fields(self))
-        return key in self.meant or any(isinstance(each, Section) and each.means(key) for each in below)
+        return key in self.meant or any(each.means(key) for each in self._below())
 
-    def was_reported(self, path: str) -> bool:
-        """Whether a problem was reported of its keys or, for ``signature.signed``, of those of that section in it."""
-        below = getattr(self, path.partition(".")[0], None) if path else None
-        return self.is_faulty or (isinstance(below, Section) and below.is_faulty)
+    def was_reported(self) -> bool:
+        """Whether a problem of its keys was reported, or of those of a section below."""
+        return self.is_faulty or any(each.was_reported() for each in self._below())
+
+    def _below(self) -> Iterator["Section"]:
+        values = (getattr(self, each.name) for each in dataclasses.fields(self))
+        yield from (value for value in values if isinstance(value, Section))
 
     def value_at(self, key: str, name: str) -> Node | None:
         """What a name has in the map that is a key's value, as it is written; None if there is no such name."""
