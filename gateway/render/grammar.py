@@ -181,7 +181,7 @@ def _of_event(tree: nodes.Template) -> Iterator[Refused]:
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
         path = _shown(node)
         if (field := _field_of_event(node)) and field not in EVENT_FIELDS:
-            yield Refused(node.lineno, f'event has no field "{field}"', _instead_of_field(field, path))
+            yield Refused(node.lineno, f'event has no field "{field}"', instead_of_field(field, path))
 
 
 def _field_of_event(node: nodes.Node) -> str:
@@ -204,7 +204,8 @@ _CALLED: Mapping[str, str] = {
 }
 
 
-def _instead_of_field(field: str, path: str) -> str:
+def instead_of_field(field: str, path: str) -> str:
+    """What to write for a path that begins with a field which ``event`` does not have."""
     if field in _CALLED:
         return f"write event.{_CALLED[field]}"
     below = re.sub(r"^event(?:\.\w+|\[[^\]]*\])", "", path)

@@ -92,9 +92,21 @@ def _hint_path(written: Words, label: str) -> tuple[str, ...]:
     return path
 
 
+#: ``10 per second``, ``10/minute``, ``60rpm``, ``10``.
+_LIKE_A_RATE: Final = re.compile(
+    r"(?P<number>[1-9]\d{0,5})\s*(?:(?:/|per|r?p(?=[smh]$))\s*)?(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hr|hrs|hours?|)"
+)
+_UNITS: Final = {"s": "s", "m": "min", "h": "h"}
+
+
 def _rate(written: Words, label: str) -> str:
     if RATE.fullmatch(written.text) is None:
-        raise Unfit(f'{label}: "{written.shown}" is not a valid rate', "write 10/s, 60/min, 100/h or none")
+        near = _LIKE_A_RATE.fullmatch(written.shown.lower())
+        hint = "write 10/s, 60/min, 100/h or none"
+        if near is not None:
+            units = [_UNITS[near["unit"][0]]] if near["unit"] else [*_UNITS.values()]
+            hint = "write " + " or ".join(f"{near['number']}/{unit}" for unit in units)
+        raise Unfit(f'{label}: "{written.shown}" is not a valid rate', hint)
     return written.text
 
 
@@ -197,6 +209,12 @@ class DestinationKeys(DefaultsKeys):
     #: Whether `dev` records its requests, because a variable in its url or path is not set.
     is_inbox: bool = False
 
+    @property
+    def has_unknown_type(self) -> bool:
+        """Whether its type was reported, so that it has the usual one instead."""
+        written = getattr(self.written["type"].value, "text", "") if "type" in self.written else self.type
+        return written != self.type and "${" not in written
+
     @classmethod
     def fitting(cls, node: Map) -> Collection[str]:
         """The keys of its type."""
@@ -252,6 +270,9 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         _check_options(reading, found, label)
     _hide_address(reading, found)
     _hide_options(reading, found)
+    if found.has_unknown_type:
+        # What it needs and cannot have is not known.
+        return dataclasses.replace(found, is_inbox=is_inbox)
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
             only = f"; only type {' or '.join(declared.types)} has it" if len(declared.types) <= 3 else ""

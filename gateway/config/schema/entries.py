@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway.config.schema import conditions, elsewhere, trees, values
+from gateway.config.schema import addressing, conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.instead import CONDITIONS, EXCLUDING, Remedy, condition, exclusion
+from gateway.config.schema.instead import CONDITIONS, Remedy
 from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
-from gateway.config.schema.reading import Parser, Reading, Shape, Words, shape_of, shaped
+from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
 from gateway.config.schema.trees import Body
-from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
-from gateway.destinations import KINDS
+from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.render import TemplateText
 
 #: An expression as GitHub Actions writes it.
@@ -69,107 +68,23 @@ BESIDE_CHOOSE: Final = ("method", "path", "query", "headers", *CONTENTS)
 BESIDE_SEND: Final = ("to", *BESIDE_CHOOSE, "recall", "remember")
 
 
-def _part_of_body(pair: Pair, around: Map) -> str:
-    has_text = any(each.key.text == "text" for each in around.pairs)
-    return f"write body: {{text: ..., {pair.key.text}: ...}}" + (" instead of text" if has_text else "")
-
-
-def _url(_pair: Pair, around: Map) -> str:
-    if any(each.key.text == "to" for each in around.pairs):
-        return "remove it: the destination has the url, and path: is what is appended to it"
-    return "write to: the name of a destination, which has the url, and path: what is appended to it"
-
-
-def _to_kind(pair: Pair, around: Map) -> str:
-    """``slack: ...``: the type of a destination with what is sent there."""
-    if any(each.key.text == "to" for each in around.pairs):
-        return "write text"
-    return f"write to: the name of a destination of type {pair.key.text}, and text: what is sent there"
-
-
-def _message_of(node: Map) -> str:
-    """What to write instead of one destination with its content: ``{slack: hi}``, ``{leads: {text: hi}}``."""
-    pairs = node.pairs
-    if len(pairs) != 1:
-        return "write send instead of to, a list of messages: [{to: ..., text: ...}]"
-    name, value = pairs[0].key.text, pairs[0].value
-    if name in values.NAMING and isinstance(value, Scalar):
-        return f"write to: {value.text}"
-    if isinstance(value, Map) and value.pairs:
-        return f"write to: {name}, and {' and '.join(pair.key.text for pair in value.pairs)} beside it"
-    text = value.text if isinstance(value, Scalar) else ""
-    return f"write to: {name}" + (
-        f", and text: {text if _ONE_LINE.fullmatch(text) else '...'} beside it" if text else ""
-    )
-
-
-#: A text that a hint may repeat as it is written.
-_ONE_LINE: Final = re.compile(r"\w[^:#\n]{0,60}")
-
-
-@shaped(shape_of(values.names_list))
-def _to(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
-    """The names of destinations. A map is one of them with its content."""
-    nodes = node.nodes if isinstance(node, Items) else (node,)
-    maps = [each for each in nodes if isinstance(each, Map)]
-    if not maps:
-        return values.names_list(reading, node, label)
-    named = [values.named_in(each) for each in maps]
-    hint = f"write to: [{', '.join(named)}]" if len(named) > 1 and all(named) else _message_of(maps[0])
-    if len(maps) > 1 and not all(named):
-        hint = "write send instead of to, a list of messages: [{to: ..., text: ...}]"
-    reading.error(maps[0], f"{label} names destinations, and a map is no name", hint)
-    return None
-
-
-@shaped(shape_of(values.some_words))
-def _match(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
-    """Patterns of types. A map is none."""
-    if not isinstance(node, Map):
-        return values.some_words(reading, node, label)
-    hint = "write a type, or a list of types: [contact.created, contact.updated]"
-    if len(node.pairs) == 1:
-        (pair,) = node.pairs
-        right = exclusion(pair, node) if pair.key.text in EXCLUDING else condition(pair, node)
-        hint = right if pair.key.text in EXCLUDING or right.startswith("write match") else hint
-    reading.error(node, f"{label} must be a type or a list of types, not a map", hint)
-    return None
-
-
-@shaped(trees.TEMPLATE)
-def _text(reading: Reading, node: Node, label: str) -> TemplateText | None:
-    """A text. A list is its lines, and a map a body."""
-    if isinstance(node, Items):
-        reading.error(node, f"{label} must be one text, not a list", "write text: | and its lines below, indented")
-        return None
-    if isinstance(node, Map):
-        reading.error(node, f"{label} must be one text, not a map", "write body: for JSON, with {{ }} in its texts")
-        return None
-    return trees.template(reading, node, label)
-
-
 @dataclass(frozen=True, kw_only=True)
 class MessageKeys(Section):
     """What is sent, and to which destinations."""
 
     noun = "an element of send"
-    foreign: ClassVar[Mapping[str, Remedy]] = {
-        "json": "body: JSON, with {{ }} in its texts",
-        "url": _url,
-        **dict.fromkeys((*elsewhere.OF_MESSAGES, "username"), _part_of_body),
-        **dict.fromkeys((kind.name for kind in KINDS.values() if kind.needs_text), _to_kind),
-    }
+    foreign: ClassVar[Mapping[str, Remedy]] = addressing.FOREIGN
     together: ClassVar[Shape] = {"dependentSchemas": _ONE_CONTENT}
     #: Its name in problems, deliveries and the console.
     called: str = ""
-    to: tuple[Words, ...] | None = key(_to, "a destination or a list; [] ignores the event")
+    to: tuple[Words, ...] | None = key(addressing.to, "a destination or a list; [] ignores the event")
     method: str | None = key(values.method, "the HTTP method, instead of the destination's")
     path: TemplateText | None = key(trees.template, "appended to the destination's url: /contacts/{{ attrs.id }}")
     query: Mapping[str, TemplateText] = key(values.map_of(trees.template), "query parameters of the url", factory=dict)
     headers: Mapping[str, TemplateText] = key(
         values.map_of(trees.template), "headers added to the destination's, or overriding them", factory=dict
     )
-    text: TemplateText | None = key(_text, "a message for people")
+    text: TemplateText | None = key(addressing.text, "a message for people")
     body: Body | None = key(trees.body, 'JSON, with {{ }} in its texts; "" sends no body')
     form: Body | None = key(_form, "a map of form-encoded fields, with {{ }} in its texts")
     template: Words | None = key(values.named, "a file in templates/: slack/contact-created.json.j2")
@@ -259,6 +174,12 @@ class FetchKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class OnceKeys(Section):
     noun = "once"
+    is_text_secret = False
+    instead_of_text = 'once: {per: "{{ attrs.id }}", for: 90d}'
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("key", "by", "id", "field", "unique"), 'per: "{{ attrs.id }}"'),
+        **dict.fromkeys(("within", "window", "ttl", "every"), "for"),
+    }
     per: TemplateText | None = key(
         trees.template, 'the key to send once for: "{{ attrs.id }}:{{ attrs.status_id }}"', required=True
     )
@@ -283,7 +204,7 @@ class EntryKeys(MessageKeys):
     name: str | None = key(values.name, "its name, which stored deliveries refer to")
     source: tuple[Words, ...] | None = key(values.some_names, "a source or a list; every source if left out")
     match: tuple[Words, ...] | None = key(
-        _match,
+        addressing.match,
         "an event type or a list, with * for one segment or the rest of one and ** for any number; every event if left out",
     )
     where: Where = key(

@@ -75,6 +75,8 @@ class Section:
     foreign: ClassVar[Mapping[str, Remedy]] = {}
     #: What to write instead of a text or a list; a reference in that text replaces ``${TOKEN}``. Empty: nothing in particular.
     instead_of_text: ClassVar[str] = ""
+    #: Whether such a text could be a secret.
+    is_text_secret: ClassVar[bool] = True
     #: Whether keys that start with ``x-`` are the user's own.
     may_have_x: ClassVar[bool] = False
     #: Keys that no field declares: the options of destination types.
@@ -173,7 +175,7 @@ def _expect_section(reading: Reading, node: Node, section: type[Section], label:
         return
     if section.instead_of_text and not isinstance(node, Map):
         reference = re.search(r"\$\{[^}]*\}", node.text) if isinstance(node, Scalar) else None
-        if reference is None:
+        if reference is None and section.is_text_secret:
             hide_all(reading.report, node)
         hint = section.instead_of_text.replace("${TOKEN}", reference[0] if reference else "${TOKEN}")
         reading.error(node, f"{label} must be a map", f"write {hint}")
@@ -267,13 +269,13 @@ def _misplaced(reading: Reading, pair: Pair, section: type[Section], known: Coll
     if elsewhere.startswith(("a ", "the ")):
         # It is a key of a whole section.
         return f'"{name}" belongs to {elsewhere}, not to {section.noun}', "move it there"
-    for text in known:
-        for inner in _sections_below(keys_of(section)[text][1]):
-            right = name if name in keys_of(inner) else inner.foreign.get(name, "")
-            if isinstance(right, str) and right in keys_of(inner):
-                value = pair.value.text if isinstance(pair.value, Scalar) and not GRANTING.search(name) else ""
-                shown = value if _SHORT.fullmatch(value) else "..."
-                return f'"{name}" belongs to {text}, not to {section.noun}', f"write {text}: {{{right}: {shown}}}"
+    below = [(text, inner) for text in known for inner in _sections_below(keys_of(section)[text][1])]
+    exact = [(text, name) for text, inner in below if name in keys_of(inner)]
+    nearly = [(text, right) for text, inner in below if (right := inner.foreign.get(name)) in keys_of(inner)]
+    for text, right in (exact + nearly)[:1]:
+        value = pair.value.text if isinstance(pair.value, Scalar) and not GRANTING.search(name) else ""
+        shown = value if _SHORT.fullmatch(value) else "..."
+        return f'"{name}" belongs to {text}, not to {section.noun}', f"write {text}: {{{right}: {shown}}}"
     return (f'"{name}" belongs to {elsewhere}, not to {section.noun}', "move it there") if elsewhere else None
 
 
