@@ -134,14 +134,13 @@ def near(pattern: str, known: frozenset[str]) -> str:
     same = [shape for shape in shapes if _undotted(shape) == _undotted(pattern)]
     if same:
         return f'separators are literal: write "{same[0]}"'
-    below = {pattern + event_type[len(pattern)] + "*" for event_type in known if _is_below(event_type, pattern)}
-    if below:
-        return f'write "{min(below)}" for every type that begins with it'
+    if below := min((f"{pattern}{each}*" for each in SEPARATORS if _is_begun(pattern + each, known)), default=""):
+        return f'write "{below}" for every type that begins with it'
     return suggest(pattern.lower(), shapes, closeness=0.88)
 
 
-def _is_below(event_type: str, pattern: str) -> bool:
-    return event_type.startswith(pattern) and event_type[len(pattern)] in SEPARATORS
+def _is_begun(beginning: str, known: Collection[str]) -> bool:
+    return any(event_type.startswith(beginning) for event_type in known)
 
 
 def _undotted(text: str) -> str:
