@@ -42,8 +42,34 @@ def joined(names: Sequence[str]) -> str:
 
 
 def closest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
-    """The known word that is most like another one, empty if none is; ``closeness``: from 0, anything, to 1, the same."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=closeness)), "")
+    """The known word that is most like another one, empty if none is; ``closeness``: from 0, anything, to 1, the same.
+
+    What differs in case and marks only is the same. A word is never taken for its opposite: ``disabled`` for ``enabled``.
+    """
+    candidates = [each for each in known if not _are_opposite(word, each)]
+    same = (each for each in candidates if folded(each) and folded(each) == folded(word))
+    return next(same, "") or next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=closeness)), "")
+
+
+_NEGATED: Final = re.compile(r"(?:un|dis|in|non?|not|never)[_-]?(?=\w{3})")
+#: A word in a name: ``is`` and ``Active`` in ``isActive``.
+_WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
+_AFFIRMED: Final = re.compile(r"en(?=\w{3})")
+#: How alike two words are without what negates one of them, if they are opposites.
+_OPPOSITE: Final = 0.8
+
+
+def _are_opposite(word: str, other: str) -> bool:
+    words, others = _WORD.findall(word), _WORD.findall(other)
+    pairs = zip(words, others, strict=True) if len(words) == len(others) else [(word, other)]
+    return any(_negates(one.lower(), two.lower()) for one, two in pairs)
+
+
+def _negates(word: str, other: str) -> bool:
+    if bool(_NEGATED.match(word)) == bool(_NEGATED.match(other)):
+        return False
+    one, two = (_AFFIRMED.sub("", _NEGATED.sub("", each, count=1), count=1) for each in (word, other))
+    return one == two or difflib.SequenceMatcher(None, one, two).ratio() >= _OPPOSITE
 
 
 def closest_header(name: str, known: Iterable[str]) -> str:

@@ -122,3 +122,39 @@ def test_the_doctests_hold():
 def test_names_are_listed_as_people_write_them():
     assert [few(names) for names in ("", "a", "abc", "abcde")] == ["", "a", "a, b, c", "a, b, c and 2 more"]
     assert [joined(names) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+
+
+@pytest.mark.parametrize(
+    ("word", "opposite"),
+    [
+        ("disabled", "enabled"),
+        ("disable", "enabled"),
+        ("unset", "set"),
+        ("unpaused", "paused"),
+        ("insecure", "secure"),
+        ("not_contains", "contains"),
+        ("notContains", "contains"),
+        ("is_inactive", "is_active"),
+        ("isInactive", "is_active"),
+        ("nonempty", "empty"),
+    ],
+)
+def test_a_word_is_never_taken_for_its_opposite(word, opposite):
+    assert suggest(word, [opposite]) == suggest(opposite, [word]) == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("enabeld", "enabled"),
+        ("unst", "unset"),
+        ("incude", "include"),
+        ("note", "notes"),
+        ("SHA-256", "sha256"),
+        ("maxBody", "max_body"),
+        ("URL", "url"),
+        ("includes", "include"),
+    ],
+)
+def test_a_word_is_taken_for_the_one_that_is_most_like_it_whatever_its_case_and_marks(word, meant):
+    assert suggest(word, ["set", "sha1", "unrelated", meant]) == f'did you mean "{meant}"?'

@@ -39,7 +39,7 @@ def report(error: ConfigError) -> None:
     """Print the problems and their number on standard error, for verbs whose output is something else."""
     for problem in error.problems:
         print(format_problem(problem), file=sys.stderr)
-    print(count(_errors(error.problems), "problem"), file=sys.stderr)
+    print(_counted(error.problems), file=sys.stderr)
 
 
 def summary(path: Path, config: Config) -> str:
@@ -56,8 +56,8 @@ def summary(path: Path, config: Config) -> str:
 def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
     for problem in problems:
         print(format_problem(problem))
-    if errors := _errors(problems):
-        print(count(errors, "problem"))
+    if _errors(problems):
+        print(_counted(problems))
 
 
 def _verdict(path: Path, config: Config, warned: int, *, refused: bool) -> Iterator[str]:
@@ -100,6 +100,13 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def _counted(problems: Sequence[Problem]) -> str:
+    """``1 problem, 2 warnings``."""
+    errors = _errors(problems)
+    warnings = len(problems) - errors
+    return count(errors, "problem") + (f", {count(warnings, 'warning')}" if warnings else "")
+
+
 def _errors(problems: Sequence[Problem]) -> int:
     return sum(problem.severity == "error" for problem in problems)
 
@@ -108,7 +115,7 @@ def _private_addresses(config: Config) -> Iterator[str]:
     """Information, not a finding: a sidecar is meant to forward to a service next to it."""
     for name, destination in config.destinations.items():
         if name not in config.inboxes and (where := _whereabouts(destination)):
-            yield f"{name}: {config.masks.text(where)}"
+            yield f"note: {name}: {config.masks.text(where)}"
 
 
 def _whereabouts(destination: Destination) -> str:

@@ -293,7 +293,7 @@ class Adviser:
         """Warn of a tag that is not one, and of a misspelt field that a default or a condition keeps from failing."""
         read = keys, self._written.destinations, self._reading.disk.templates
         for written, place in half_opened(*read):
-            inside = written.strip("{} ")
+            inside = written.strip("{}[]<>#%$= ")
             message = f"{{ {inside} }}}} has one {{ too few" if written.endswith("}}") else f"{written} is only a text"
             self._reading.warning(place, message, f"write {{{{ {inside} }}}}")
         facts = [each.facts for each in samples]

@@ -1,6 +1,7 @@
 """Compiles the ``tests`` of a file: an event, changes to it, and what should happen to it."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -10,15 +11,17 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.config import checks
 from gateway.config.memory import Kept
+from gateway.config.schema import foreign
+from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.tests import EVENTS, CheckKeys, EventKeys, Expected, TestKeys
-from gateway.config.text.reader import Scalar
+from gateway.config.text.reader import Map, Node, Scalar
 from gateway.config.ways import made_up_url
 from gateway.event.paths import PathRefused, split_path
 from gateway.routing.cases import Check, Test, header_of
 from gateway.store.memory import Subject
-from gateway.wording import suggest, suggest_or_list
+from gateway.wording import closest, suggest, suggest_or_list
 
 #: What to write for a file of a test that is not there.
 _FILES: Final = "name a file that exists, relative to the folder of routes.yaml"
@@ -34,7 +37,7 @@ class TestCompiler:
         reading: Reading,
         sources: Mapping[str, SourceKeys],
         samples: Mapping[str, Collection[str]],
-        destinations: Collection[str],
+        destinations: Mapping[str, DestinationKeys],
         routes: Collection[str],
         kept: Mapping[str, Kept],
         fetches: Collection[str],
@@ -87,20 +90,20 @@ class TestCompiler:
         return keys.source.text
 
     def _check_event(self, keys: TestKeys, source: str) -> None:
-        given = [key for key in (*EVENTS, "events") if key in keys.written]
+        given = [key for key in (*EVENTS, "events") if keys.has(key)]
         if len(given) != 1:
-            found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json, payload: {...}, or a list under events"
-            self._reading.error(keys.place, f"a test needs one of event, file, payload and events, not {found}", hint)
+            message = "a test needs one of event, file, payload and events"
+            self._reading.error(keys.place, message + (f", not {' and '.join(given)}" if given else ""), hint)
         for key in ("set", "unset", "headers", "query", "before"):
             if "events" in keys.written and key in keys.written:
                 message = f'"{key}" does not say which of the events it is about'
                 self._reading.error(keys.key_at(key), message, "move it into the element of events")
         for each in keys.events:
-            among = [key for key in EVENTS if key in each.written]
+            among = [key for key in EVENTS if each.has(key)]
             if len(among) != 1:
-                found = " and ".join(among) or "none of them"
-                message = f"an event of a test needs one of event, file and payload, not {found}"
+                message = "an event of a test needs one of event, file and payload"
+                message += f", not {' and '.join(among)}" if among else ""
                 self._reading.error(each.place, message, "write {event: contact.created, set: {...}}")
         for each in (keys, *keys.events):
             self._check_sample(each, source)
@@ -133,11 +136,8 @@ class TestCompiler:
                 self._reading.error(place, f'"{path}" {refused}', refused.hint)
                 continue
             if root not in roots or not rest or "" in rest or (root == "headers" and len(rest) > 1):
-                self._reading.error(
-                    place,
-                    f'"{path}" is not a field of the event',
-                    f"start with one of {', '.join(roots)}: {roots[0]}.name",
-                )
+                hint = _under(path, roots, keys.value_at("set", path))
+                self._reading.error(place, f'"{path}" is not a field of the event', hint)
 
     def _memory(self, keys: TestKeys) -> Mapping[Subject, Mapping[str, object]]:
         """What is remembered; by names that some entry remembers, with the values that it keeps."""
@@ -208,7 +208,9 @@ class TestCompiler:
     def _check(self, expected: Expected) -> Check | None:
         route, arrow, name = expected.name.text.rpartition(">")
         destination = name.strip()
-        self._reading.refuse_unknown("destination", expected.name, destination, self._destinations)
+        types = {each: keys.type for each, keys in self._destinations.items()}
+        meant = _NOTHING.get(destination) or checks.meant_destination(destination, types)
+        self._reading.refuse_unknown("destination", expected.name, destination, self._destinations, meant)
         if arrow:
             self._reading.refuse_unknown("route", expected.name, route.strip(), self._routes)
         base = Check(place=expected.name.place, destination=destination, route=route.strip() or None)
@@ -218,9 +220,52 @@ class TestCompiler:
             case Scalar(text="verbatim"):
                 return Check(place=base.place, destination=base.destination, route=base.route, verbatim=True)
             case Scalar(text=text) as node:
-                hint = "write verbatim, or a map: {contains: [John]}"
-                self._reading.error(node, f'"{text}" says nothing about a delivery', hint)
+                self._reading.error(node, f'"{text}" says nothing about a delivery', _said(node))
         return base
+
+
+def _under(path: str, roots: Sequence[str], node: Node | None) -> str:
+    """What to write instead of a path without one of the roots, or of a root with all of its fields."""
+    if path in roots and isinstance(node, Map) and node.pairs:
+        return f"write {', '.join(_dotted(path, node))}"
+    root, dot, rest = path.partition(".")
+    if (near := closest(root, roots, closeness=0.7)) and near != root and dot:
+        return f'did you mean "{near}.{rest}"?'
+    if root == "headers":
+        return "a header is one name: headers.x-github-event"
+    home = next((each for each in roots if each not in ("payload", "headers")), "payload")
+    example = f"{home}.name" if path in roots else f"payload.{path}" if "." in path else f"{home}.{path}"
+    return f"start with one of {', '.join(roots)}: {example}"
+
+
+#: Words for no delivery at all.
+_NOTHING: Final = dict.fromkeys(("none", "nothing", "nobody", "null"), "write expect: [] for no delivery")
+
+
+def _said(node: Scalar) -> str:
+    """What to write for a number of deliveries, or for what a delivery contains."""
+    match node.value:
+        case bool() | int() as number if number < 1:
+            return "remove it: what is not named gets nothing"
+        case True:
+            return "write {count: 1}"
+        case int() as number:
+            return f"write {{count: {number}}}"
+    shown = foreign.shown(node) if _WORDS.fullmatch(node.text) else "..."
+    return suggest(node.text, ["verbatim"], closeness=0.8) or f"write {{contains: {shown}}}, or verbatim"
+
+
+#: A text that a hint may repeat.
+_WORDS: Final = re.compile(r"[\w .,-]{1,60}")
+
+
+def _dotted(path: str, node: Node) -> Iterator[str]:
+    """The lines of a map in maps with the whole path of each value."""
+    if isinstance(node, Map) and node.pairs:
+        for pair in node.pairs:
+            yield from _dotted(f"{path}.{pair.key.text}", pair.value)
+    else:
+        yield f"{path}: {foreign.shown(node)}"
 
 
 def _of_event(keys: EventKeys, name: str, source: str, now: float | None) -> Test:

@@ -3,12 +3,12 @@
 import base64
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
+from gateway.config.schema.auth import AuthKeys, BasicKeys
+from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
@@ -21,7 +21,6 @@ from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.errors import Place
 from gateway.event.naming import template_problem
 from gateway.event.paths import ROOTS, PathRefused, split_path, starred_path
-from gateway.event.patterns import fits, segments
 from gateway.hiding.addresses import MASK
 from gateway.render import FUNCTIONS
 from gateway.wording import suggest
@@ -50,6 +49,18 @@ def source_path(reading: Reading, path: Words) -> None:
     elif not _SOURCE_PATH.fullmatch(path.text) or {".", ".."} & set(path.text.split("/")):
         hint = "use letters, digits and - . _ ~ between single slashes, with none at the end: /hooks/xobito"
         reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
+
+
+def meant_destination(name: str, types: Mapping[str, str]) -> str:
+    """What to write instead of a type or an address as a destination; empty for any other name. ``types``: by their names."""
+    if "://" in name:
+        return "a destination has the address: write destinations: {crm: {url: ...}}, and its name here"
+    if name in ("none", "nothing"):
+        return "write [] for an event that is not wanted"
+    if name in ("all", "*", "**", "any"):
+        return f"write each of them: [{', '.join(types)}]"
+    named = [each for each, kind in types.items() if kind == name]
+    return f"write {' or '.join(named)}, which {'is' if len(named) == 1 else 'are'} of type {name}" if named else ""
 
 
 def sent_nowhere(reading: Reading, keys: EntryKeys, key: str) -> None:
@@ -138,7 +149,7 @@ def event_names(reading: Reading, name: str, keys: SourceKeys, home: Callable[[s
         if segments and (segments[0] != "payload" or "*" not in segments or "" in segments):
             hint = "write payload.events.*, or payload.* for a list"
             reading.error(path.node, f'split: "{path.shown}" does not lead to a list of events', hint)
-    if keys.preset is None and keys.type is None and "preset" not in keys.written:
+    if keys.preset is None and keys.type is None and not keys.has("preset") and not keys.has("type"):
         reading.error(keys.place, f'source "{name}" does not say what names its events', 'add type: "{payload.type}"')
     return len(reading.report.problems) == before
 
@@ -315,48 +326,3 @@ def sent_header(reading: Reading, name: str, value: object, place: Place) -> Non
         reading.error(place, f'the header "{name}" must be a text', "write its value: {x-github-event: push}")
     elif not _SENT_VALUE.fullmatch(str(value)):
         reading.error(place, f'the header "{name}" contains a line break', "remove it: HTTP cannot carry it")
-
-
-def near_type(reading: Reading, pattern: Words, known: frozenset[str]) -> None:
-    """Warn about a pattern that almost matches a known type."""
-    hint = _near(pattern.text, known)
-    if hint:
-        reading.warning(pattern.node, f'"{pattern.shown}" matches no known event type', hint)
-
-
-def renamed_type(reading: Reading, pattern: Words, named: Collection[str]) -> bool:
-    """Warn about a type that only an older release gave to the events of these presets; whether it is one."""
-    is_renamed = False
-    for name in sorted(named):
-        for old, new in presets.load(name).renamed.items():
-            if pattern.text == old or (old.endswith("*") and pattern.text.startswith(old[:-1])):
-                message = f'"{pattern.shown}" matches no event of {name} any more'
-                reading.warning(pattern.node, message, f"its types are now {new}")
-                is_renamed = True
-    return is_renamed
-
-
-@lru_cache(maxsize=1024)
-def _near(pattern: str, known: frozenset[str]) -> str:
-    """The hint about one pattern, which thousands of routes may share."""
-    if any(fits(pattern, event_type) for event_type in known):
-        return ""
-    shapes = sorted({_shaped(event_type, pattern) for event_type in known})
-    same = [shape for shape in shapes if _undotted(shape) == _undotted(pattern)]
-    if same:
-        return f'separators are literal: write "{same[0]}"'
-    return suggest(pattern.lower(), shapes, closeness=0.88)
-
-
-def _undotted(text: str) -> str:
-    """A type or a pattern with all its separators alike."""
-    return ".".join(segment for segment, _ in segments(text))
-
-
-def _shaped(event_type: str, pattern: str) -> str:
-    """A type with the stars of a pattern in place."""
-    stars, parts = [star for star, _ in segments(pattern)], segments(event_type)
-    return "".join(
-        (star if "*" in star and fits(star, segment) else segment) + separator
-        for (segment, separator), star in zip(parts, stars + [""] * len(parts), strict=False)
-    )

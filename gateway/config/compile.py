@@ -346,7 +346,7 @@ class _Compiler:
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
         url = keys.url and ways.made_up_url(name, keys.url, is_mail=KINDS[keys.type].is_mail)
-        if url is not None and not keys.is_inbox:
+        if url is not None and not keys.is_inbox and not keys.has_unknown_type:
             self._ways.check(keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)

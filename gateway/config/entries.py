@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, lookups, memory
+from gateway.config import checks, lookups, memory, patterns
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.gathering import GatheringCompiler
@@ -29,7 +29,6 @@ from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
 from gateway.event.naming import INVALID
-from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
 from gateway.render.reads import names_in
 from gateway.routing.destinations import Destination
@@ -304,40 +303,15 @@ class EntryCompiler:
                 "match is an empty list, which no event can match",
                 "leave match out to match every event",
             )
-        return self.patterns(keys.match, sources)
+        return self.patterns(keys.match, sources, has_where="where" in keys.written)
 
-    def patterns(self, written: Sequence[Words], sources: Sequence[str]) -> tuple[str, ...]:
-        """Patterns of the types of some sources, checked."""
-        known = self._known.types(sources)
-        for pattern in written:
-            # What was a type of an older release need not be a pattern of this one: /weather.
-            is_renamed = checks.renamed_type(self._reading, pattern, self._presets(sources))
-            if not is_renamed and self._is_pattern(pattern):
-                checks.near_type(self._reading, pattern, known)
+    def patterns(
+        self, written: Sequence[Words], sources: Sequence[str], *, has_where: bool | None = None
+    ) -> tuple[str, ...]:
+        """Patterns of the types of some sources, checked; ``has_where``: as for ``patterns.check``."""
+        named = {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}
+        patterns.check(self._reading, written, self._known.types(sources), named, has_where=has_where)
         return tuple(pattern.text for pattern in written)
-
-    def _presets(self, sources: Sequence[str]) -> Collection[str]:
-        return {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}
-
-    def _is_pattern(self, pattern: Words) -> bool:
-        shown = pattern.shown
-        if found := re.search(r"[,\s]", pattern.text):
-            kind = "comma" if found[0] == "," else "space"
-            each = ", ".join(re.split(r"[,\s]+(?:(?:or|OR|and|\|\|?)\s+)?", shown.strip(", ")))
-            self._reading.error(
-                pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{each}]"
-            )
-            return False
-        parts = [segment for segment, _ in segments(pattern.text)]
-        if "" in parts:
-            hint = "separate segments by single marks: contact.created, orders/create, pullrequest:created"
-            self._reading.error(pattern.node, f'"{shown}" has an empty segment', hint)
-        elif any("**" in segment and segment != "**" for segment in parts):
-            hint = "** stands for any number of whole segments, * for one or the rest of one: contact.**, issue_*"
-            self._reading.error(pattern.node, f'"{shown}" has ** inside a segment', hint)
-        else:
-            return True
-        return False
 
     # --- templates ---
 

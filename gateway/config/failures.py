@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway.config.mismatches import better, meant
@@ -99,7 +99,9 @@ def _with(facts: Facts, field: str, samples: Sequence[Facts]) -> Facts | None:
         return None
     if not isinstance(root, str) or root not in facts or not rest:
         return None
-    known = copy.deepcopy(facts[root])
+    above = facts[root]
+    # The fields of the query are a mapping that nobody may change.
+    known = copy.deepcopy(dict(above) if isinstance(above, Mapping) else above)
     try:
         assign(known, [str(segment) for segment in rest], _value(path, meant(field, samples), samples))
     except ValueError:

@@ -16,6 +16,7 @@ from gateway.event import tracks
 from gateway.event.conditions import changes_in
 from gateway.event.naming import EVENT_FIELDS, INVALID, INVALID_FIELDS
 from gateway.event.paths import MISSING, ROOTS, Path, PathRefused, as_written, parse_path, present
+from gateway.render.grammar import instead_of_field
 from gateway.wording import suggest, suggest_or_list
 
 #: The fields of `delivery`, in `failed`.
@@ -126,7 +127,7 @@ class Fields:
             hint += 'event.action: created; or match: "*.created"' if root == "event" else f"{root}.name"
             self._reading.error(path, f'"{path.text}" does not name a field', hint)
         elif root == "event" and (len(rest) > 1 or rest[0] not in EVENT_FIELDS):
-            self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], EVENT_FIELDS))
+            self._reading.error(path, f'event has no field "{".".join(rest)}"', instead_of_field(rest[0], path.text))
         elif root == "vars" and present({name: each.value for name, each in self._vars.items()}, below) is MISSING:
             self._reading.error(path, f'vars has no "{".".join(rest)}"', suggest_or_list(rest[0], self._vars))
         elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):

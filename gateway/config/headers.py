@@ -56,7 +56,7 @@ def _paths(text: TemplateText) -> Iterator[tuple[str, Place]]:
 def half_opened(
     keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
 ) -> Iterator[tuple[str, Place]]:
-    """Each ``{ attrs.firstname }}`` and ``{attrs.firstname}``, which are printed as they are written, and its line."""
+    """Each ``{ attrs.firstname }}``, ``{attrs.firstname}`` and ``<%= attrs.firstname %>``, which are printed as they are, and its line."""
     for text in _with_files(keys, destinations, files):
         yield from ((found[0], _place(text, found.start())) for found in _HALF_OPENED.finditer(text.text))
 
@@ -74,9 +74,11 @@ def _place(text: TemplateText, at: int) -> Place:
 
 
 _TAG: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_FIELD: Final = rf"(?:{'|'.join(sorted({*ROOTS, 'attrs'}))})\.[\w.]+"
 _HALF_OPENED: Final = re.compile(
     r"(?<!\{)\{\s*[A-Za-z_]\w*\.[\w.]+\s*(?:\|[^{}\n]*)?\}\}(?!\})"
-    rf"|(?<![{{$%#])\{{\s*(?:{'|'.join(sorted({*ROOTS, 'attrs'}))})\.[\w.]+\s*\}}(?!\}})"
+    rf"|(?<![{{$])(?:[#%]?\{{\s*{_FIELD}\s*\}}(?!\}})|<%=\s*{_FIELD}\s*%>|\[\[\s*{_FIELD}\s*\]\])"
+    rf"|(?<![\w$])\${_FIELD}(?<!\.)"
 )
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 #: A path that is not the end of another one, without the method that is called on it.

@@ -107,7 +107,9 @@ class MessageCompiler:
         """The destination of that name; None after it was reported that there is none."""
         found = self._destinations.get(name.text)
         if found is None:
-            self._reading.refuse_unknown("destination", name.node, name.shown, self._destinations)
+            types = {each.name: each.kind.name for each in self._destinations.values()}
+            meant = checks.meant_destination(name.shown, types)
+            self._reading.refuse_unknown("destination", name.node, name.shown, self._destinations, meant)
         return found
 
     def _to(self, keys: MessageKeys) -> Sequence[Destination]:
@@ -222,7 +224,7 @@ class MessageCompiler:
                 self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
                 return None
             return self._template_file(keys.template, kind, templates)
-        if not kind.needs_text or _content_of(keys) is not None:
+        if not kind.needs_text or any(map(keys.has, CONTENTS)):
             return None
         if fallback is not None:
             return templates.text(TemplateText(fallback, keys.place), kind.escape)

@@ -7,11 +7,12 @@ from typing import Final
 from gateway import presets
 from gateway.config import checks
 from gateway.config.schema.destinations import DestinationKeys
+from gateway.config.schema.keys import place_of
 from gateway.config.schema.reading import DEMO_SECRET, Reading
 from gateway.config.schema.secrets import Written
 from gateway.config.schema.sign import SignKeys
 from gateway.config.schema.verify import as_written
-from gateway.config.sources import SHORTEST_GOOD, place_of, until
+from gateway.config.sources import SHORTEST_GOOD, until
 from gateway.destinations import KINDS
 from gateway.egress import unix
 from gateway.routing.destinations import Signs
@@ -118,7 +119,7 @@ def _schemes(reading: Reading, name: str, sign: SignKeys) -> Sequence[Scheme]:
     except SchemeRefused as error:
         if error.key.startswith("jwt"):
             _report_asymmetric(reading, name, sign)
-        else:
+        elif not sign.was_reported():
             # A signature that leaves the body out is for senders who know no better.
             hint = error.hint.partition(", or write unsigned_body")[0]
             reading.error(place_of(sign, error.key), f'sign of "{name}": {error.message}', hint)

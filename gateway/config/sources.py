@@ -1,7 +1,6 @@
 """Sources: how their requests are verified and their events named, from the preset, the operator's settings and the secrets."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -11,14 +10,13 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.config import checks, handshakes, schemas, tracking
 from gateway.config.samples import with_samples
-from gateway.config.schema.keys import Section
+from gateway.config.schema.keys import place_of
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
 from gateway.config.schema.secrets import Written
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.verify import VerifyKeys, as_written
 from gateway.config.text.reader import Scalar
 from gateway.egress import Door
-from gateway.errors import Place
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, PathRefused, present, split_path
 from gateway.event.paths import as_written as written_path
@@ -198,7 +196,7 @@ def _verifier(reading: Reading, name: str, keys: SourceKeys, *, learns: bool) ->
     if keys.secret is None and learns:
         return Verifier(schemes, (), keys.public_url.text if keys.public_url else "")
     if keys.secret is None:
-        if "secret" not in keys.written:
+        if not keys.has("secret") and not (isinstance(keys.verify, VerifyKeys) and keys.verify.means("secret")):
             reading.error(
                 keys.place,
                 f'source "{name}" has no "secret"',
@@ -223,7 +221,7 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
     if isinstance(own, Scalar):
         return OPEN
     if own is None and not blocks:
-        if "preset" not in keys.written and "verify" not in keys.written:
+        if not keys.has("preset") and not keys.has("verify"):
             hint = "write preset: (gateway sources lists them), or verify: as the sender documents it"
             reading.error(keys.place, f'source "{name}" does not say how its requests are verified', hint)
         return None
@@ -233,20 +231,11 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
     try:
         return tuple(scheme_of(merged(block, written)) for block in (blocks or ({},)))
     except SchemeRefused as error:
-        place = place_of(own, error.key) if isinstance(own, VerifyKeys) else keys.place
-        reading.error(place, f'verify of source "{name}": {error.message}', error.hint)
+        if not isinstance(own, VerifyKeys):
+            reading.error(keys.place, f'verify of source "{name}": {error.message}', error.hint)
+        elif not own.was_reported():
+            reading.error(place_of(own, error.key), f'verify of source "{name}": {error.message}', error.hint)
         return None
-
-
-def place_of(section: Section, path: str) -> Place:
-    place = section.place
-    for part in filter(None, path.split(".")):
-        place = section.at(part)
-        inner = next((getattr(section, each.name) for each in fields(section) if each.name == part), None)
-        if not isinstance(inner, Section):
-            break
-        section = inner
-    return place
 
 
 def _check_open(reading: Reading, name: str, keys: SourceKeys) -> None:

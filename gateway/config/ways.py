@@ -32,6 +32,17 @@ def made_up_url(destination: str, written: Words, *, is_mail: bool = False) -> W
     return replace(written, text=hosts.in_ascii(text))
 
 
+#: Slack's tokens: of bots, users, apps and the like.
+_SLACK_TOKEN: Final = re.compile(r"xox[a-z]-|xapp-|xoxe\.")
+_POST_MESSAGE: Final = "https://slack.com/api/chat.postMessage"
+#: The name of a variable, without the signs of one.
+_CAPITALS: Final = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+#: This machine or a number, with a port.
+_NEAR: Final = re.compile(r"(?:localhost|\d+\.\d+\.\d+\.\d+)(?::\d+)?(?:/[^\s]*)?")
+#: A name with a dot, and what follows it.
+_BARE: Final = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:/[^\s]*)?")
+
+
 class Ways:
     """Checks how the destinations of one file are reached, and makes their doors."""
 
@@ -50,7 +61,11 @@ class Ways:
             self._reading.report.hide(url.node.content, url.node.text)
         name = variables.in_url(url.node.text)
         if problem is not None:
-            self._reading.error(url.node, f"url: {problem[0]}", f'write "${{{name}}}"' if name else problem[1])
+            written = (
+                f'write "${{{name}}}"' if variables.named_unrendered(url.node.text) else f"write ${{{name}}} in it"
+            )
+            hint = written if name else self._address_meant(keys, url) or problem[1]
+            self._reading.error(url.node, f"url: {problem[0]}", hint)
             return
         if name:
             self._reading.warning(url.node, f"url: {NOT_A_VARIABLE}", f"write ${{{name}}}")
@@ -60,6 +75,23 @@ class Ways:
         self._check_tls(keys, url)
         self._check_proxy(keys, url)
         self._check_secrecy(keys, url)
+
+    def _address_meant(self, keys: DestinationKeys, url: Words) -> str:
+        """What to write for a token, or for an address without its scheme; empty for anything else."""
+        if keys.type == "slack" and _SLACK_TOKEN.match(url.text):
+            reference = url.shown
+            if url.shown == url.text:
+                reference = "${SLACK_BOT_TOKEN}"
+                self._reading.report.hide(url.node.content, url.node.text)
+            beside = "" if "channel" in keys.written else ' and channel: "#leads"'
+            return f'this is a token: write url: {_POST_MESSAGE}, auth: {{bearer: "{reference}"}}{beside}'
+        if url.shown != url.text or KINDS[keys.type].is_mail:
+            return ""
+        if _CAPITALS.fullmatch(url.text):
+            return f'write "${{{url.text}}}"'
+        if _NEAR.fullmatch(url.text):
+            return f"write http://{url.text}"
+        return f"write https://{url.text}" if _BARE.fullmatch(url.text) else ""
 
     def _check_public(self, keys: DestinationKeys, url: Words) -> None:
         if not keys.public:

@@ -21,6 +21,7 @@ _PAGES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+_MAIL: Final = frozenset({"smtp", "smtps", "sendmail", "emails"})
 #: Words for any service that is sent HTTP requests.
 _PLAIN: Final = frozenset(
     {"webhook", "webhooks", "https", "rest", "restapi", "api", "url", "post", "httppost", "request"}
@@ -29,6 +30,8 @@ _PLAIN: Final = frozenset(
 
 def recipe(name: str) -> str:
     """What to write instead of ``name`` as a type of destination; empty if there is no page about it."""
+    if folded(name) in _MAIL:
+        return "write email"
     if folded(name) in _PLAIN:
         return "write http, or leave type out"
     page = _PAGES.get(folded(name))

@@ -19,7 +19,7 @@ from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import direct, weave
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.foreign import advice
-from gateway.render.grammar import Refused, check_markup, check_tags, did_you_mean
+from gateway.render.grammar import Refused, SeveralRefused, check_markup, check_tags, did_you_mean
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
@@ -277,8 +277,9 @@ class Compiler:
             foreign = advice(source.text, refused.line, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused(*foreign) from None
-            each = (source.problem(one.line, one.message, one.hint, value=one.value) for one in refused.each)
-            raise TemplateRefused(*each) from None
+            each = refused.each if isinstance(refused, SeveralRefused) else (refused,)
+            problems = (source.problem(one.line, one.message, one.hint, value=one.value) for one in each)
+            raise TemplateRefused(*problems) from None
         except TemplateSyntaxError as error:
             opened = mistake_in(source.text, is_bare=start == "truth")
             if opened is not None and opened.line <= error.lineno:
@@ -317,7 +318,7 @@ _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"expected an expression, got 'end of statement block'", "there is nothing before %}}", "name a field: {{% if attrs.id %}}"),
     (r"expected token 'in', got .*", '{{% for %}} needs "in"', "write {{% for one in attrs.groups %}}"),
     (r"expected token '[^']*', got '='", "= is not a comparison", "write =="),
-    (r"unexpected char '&'.*", "& is not an operator", "write and"),
+    (r"unexpected char '&'.*", "& is not an operator", "write and; to join two texts, write ~"),
     (r"expected token 'name', got '\|'", "a | must be followed by a filter", "for either of two conditions, write or"),
     (r"unexpected char '!'.*", "! is not an operator", "write not"),
     (r"unexpected char [\"'](['\"])[\"'].*", "the text that begins with {0} is never closed", "add a {0} at its end"),
@@ -331,6 +332,15 @@ _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"unexpected end of template\. .*needs to be closed is '(\w+)'", "{{% {0} %}} is never closed", "add {{% end{0} %}}"),
     (rf"encountered unknown tag '({'|'.join(_TAGS)})'.*", "{{% {0} %}} has no matching tag", "remove it"),
     (r"encountered unknown tag '(\w+)'.*", "unknown tag {{% {0} %}}", ""),
+    (r"expected token 'end of (?:print statement|statement block)', got '(?:eq|EQ)'", "eq is not an operator", "write =="),
+    (r"expected token 'end of (?:print statement|statement block)', got '(?:ne|NE)'", "ne is not an operator", "write !="),
+    (r"expected token 'end of (?:print statement|statement block)', got '(?:gt|ge|gte|lt|le|lte)'", "a comparison has a sign", "write >, >=, < or <="),
+    (r"expected token 'end of (?:print statement|statement block)', got '(contains|includes|has|CONTAINS)'", "{0} is not an operator", 'write in, the other way round: "vip" in attrs.tags'),
+    (r"expected token 'end of (?:print statement|statement block)', got '(matches|LIKE|like|regex)'", "{0} is not an operator", "write a condition under where: {{regex: ...}} or {{glob: ...}}"),
+    (r"expected token 'end of (?:print statement|statement block)', got '(AND|OR|NOT|IN)'", "{0} is not an operator", "write it in small letters"),
+    (r"expected token 'end of statement block', got '(.*)'", 'unexpected "{0}" in this tag', "remove it, or write an operator before it"),
+    (r"expected name or number", "a . must be followed by the name of a field", "write attrs.name; to join two texts, write ~"),
+    (r"expected token '(.)', got '(.*)'", 'a {0} is missing before "{1}"', "add it"),
     (r"expected token 'end of print statement', got '(.*)'", 'unexpected "{0}" after the end of the expression', "remove it, or write an operator before it"),
 )  # fmt: skip
 

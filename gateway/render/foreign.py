@@ -4,10 +4,14 @@ It is looked for only in a template that is refused, so nothing that Jinja reads
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-_TAG: Final = re.compile(r"\{\{\{?(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
+from gateway.render import liquid, scripts
+
+_TAG: Final = re.compile(r"\{\{\{?-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
+#: What removes white space at the ends of a tag.
+_DASHED: Final = re.compile(r"^-(?=\s)|(?<=\s)-$")
 _PATH: Final = r"[A-Za-z_]\w*(?:\.\w+)*"
 
 #: Steps into an object, as JavaScript writes them.
@@ -33,7 +37,8 @@ _WRITTEN: Final = [
         ("Handlebars", r"\^", "{{% if not payload.name %}}...{{% endif %}}"),
         ("Handlebars", r"@index", "{{{{ loop.index0 }}}}"),
         ("Handlebars", r"@(?:first|last)", "{{{{ loop.last }}}}"),
-        ("Handlebars", r"this(?:\.(\w+))?", "{{% for one in payload.items %}}{{{{ one.{0} }}}}{{% endfor %}}"),
+        ("Handlebars", r"this\.(\w+)", "{{% for one in payload.items %}}{{{{ one.{0} }}}}{{% endfor %}}"),
+        ("Handlebars", r"this\b", "{{% for one in payload.items %}}{{{{ one }}}}{{% endfor %}}"),
         ("Handlebars", r">\s*(\w+)", '{{% include "{0}.txt.j2" %}}'),
         ("Handlebars", r"!(?:--|\s)", "{{# a comment #}}"),
         ("Handlebars", r"\{\s*([\w.]+)", "{{{{ {0} }}}}: every value is escaped for its place"),
@@ -58,8 +63,6 @@ _WRITTEN: Final = [
         ("JavaScript", r"%else if (.+)", "{{% elif {0} %}}"),
         ("JavaScript", r"([\w.]+)\.map\((\w+) *=> *\2\.(\w+)\)", '{{{{ {0} | map("{2}") | join(", ") }}}}'),
         ("JavaScript", r"([^?|]+?)\s*\?\?\s*(.+)", "{{{{ {0} | default({1}, true) }}}}"),
-        ("JavaScript", r"((?:[^?\"']|'[^']*'|\"[^\"]*\")+?)\s*\?\s*([^:.?\"']+?|'[^']*'|\"[^\"]*\"|[\w.]+)\s+:\s*(.+)", "{{{{ {1} if {0} else {2} }}}}"),
-        ("JavaScript", r"([^?\"']+?)\s*\?\s*([^:.?]+?)\s*:\s*(.+)", "{{{{ {1} if {0} else {2} }}}}"),
         ("JavaScript", r"([\w.]+)\?\.(\w+)", "{{{{ {0}.{1} }}}}: a field of a missing field is missing, too"),
         ("JavaScript", r"([\w.]+)\.toUpperCase\(\)", "{{{{ {0} | upper }}}}"),
         ("JavaScript", r"([\w.]+)\.toLowerCase\(\)", "{{{{ {0} | lower }}}}"),
@@ -73,31 +76,68 @@ _WRITTEN: Final = [
         # Twig
         ("Twig", r"%elseif (.+)", "{{% elif {0} %}}"),
         # Liquid
-        ("Liquid", r"%assign (\w+)\s*=\s*(.+)", "{{% set {0} = {1} %}}"),
         ("Liquid", r"%capture (\w+)", "{{% set {0} %}}...{{% endset %}}"),
-        ("Liquid", r"%unless (.+)", "{{% if not {0} %}}...{{% endif %}}"),
         ("Liquid", r"%endunless", "{{% endif %}}"),
         ("Liquid", r"%endcapture", "{{% endset %}}"),
-        ("Liquid", r"%elsif (.+)", "{{% elif {0} %}}"),
         ("Liquid", r"%case (.+)", '{{% if {0} == "..." %}}...{{% elif {0} == "..." %}}...{{% endif %}}'),
-        ("Liquid", r"%(?:when|endcase|render|echo|increment|decrement|tablerow|comment|endcomment|break|continue)\b.*", "{{% if %}}, {{% for %}} and {{% set %}} are the tags"),
-        ("Liquid", r"([^|]+?)\s*\|\s*append:\s*(.+)", "{{{{ {0} ~ {1} }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*prepend:\s*(.+)", "{{{{ {1} ~ {0} }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*plus:\s*(.+)", "{{{{ {0} + {1} }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*minus:\s*(.+)", "{{{{ {0} - {1} }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*times:\s*(.+)", "{{{{ {0} * {1} }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*divided_by:\s*(.+)", "{{{{ {0} / {1} }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*upcase\b", "{{{{ {0} | upper }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*downcase\b", "{{{{ {0} | lower }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*size\b", "{{{{ {0} | length }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*strip_html\b", "{{{{ {0} | striptags }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*strip\b", "{{{{ {0} | trim }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*json\b", "{{{{ {0} | tojson }}}}"),
-        ("Liquid", r"([^|]+?)\s*\|\s*money\w*\s*\Z", '{{{{ {0} | money("EUR") }}}}'),
-        ("Liquid", r"([^|]+?)\s*\|\s*(\w+):\s*([^|]+)", "{{{{ {0} | {1}({2}) }}}}"),
+        ("Liquid", r"%(?:comment|endcomment)\b.*", "{{# a comment #}}"),
+        ("Liquid", r"%(?:render|include)\s+[\"']([\w/.-]+?)(?:\.liquid)?[\"']\s*,.*", '{{% include "{0}.txt.j2" %}}, which sees the same names'),
+        ("Liquid", r"%render\s+[\"']([\w/.-]+?)[\"']", '{{% include "{0}.txt.j2" %}}'),
+        ("Liquid", r"%(?:when|endcase|echo|liquid|increment|decrement|tablerow|break|continue)\b.*", "{{% if %}}, {{% for %}} and {{% set %}} are the tags"),
     )
 ]  # fmt: skip
 
+
+def _python(content: str) -> str:
+    if re.match(r"\{\s*\w+\s*:.*\bfor\b", content):
+        return "{% for key, value in attrs | items %}{{ key }}: {{ value }}{% endfor %}"
+    written = "" if content.startswith("%") or " for " not in content else scripts.comprehension(content)
+    return written if written.startswith("{%") or not written else f"{{{{ {written} }}}}"
+
+
+def _question(content: str) -> str:
+    """A condition with ``?`` and ``:``, alone or in ``{% set %}``."""
+    before, _, value = content.rpartition("= ") if content.startswith("%set ") else ("", "", content)
+    written = "" if value.startswith("%") else scripts.ternary(value)
+    if not written:
+        return ""
+    return f"{{% {before[1:]}= {written} %}}" if before else f"{{{{ {written} }}}}"
+
+
+_ASSIGNED: Final = re.compile(r"%assign\s+(\w+)\s*=\s*(.+)", re.DOTALL)
+_ASKED: Final = re.compile(r"%(unless|elsif|elif|if)\s+(.+)", re.DOTALL)
+
+
+def _liquid(content: str) -> str:
+    if found := _ASSIGNED.fullmatch(content):
+        return f"{{% set {found[1]} = {liquid.expression(liquid.loop(found[2])) or '...'} %}}"
+    if found := _ASKED.fullmatch(content):
+        asked = liquid.condition(found[2])
+        if found[1] == "unless":
+            return f"{{% if {liquid.negated(found[2])} %}}...{{% endif %}}"
+        return (
+            f"{{% {'elif' if found[1] == 'elsif' else found[1]} {asked} %}}"
+            if found[1] == "elsif" or asked != found[2]
+            else ""
+        )
+    if content.startswith("%"):
+        written = liquid.each(content[1:])
+        return f"{{% {written} %}}" if written else ""
+    written = liquid.expression(content) if "|" in content else liquid.condition(content)
+    if written and written != content:
+        return f"{{{{ {liquid.loop(written)} }}}}"
+    return "a filter with its arguments in parentheses: | truncate(10)" if _ARGUMENTS.search(content) else ""
+
+
+#: A filter with its arguments after a colon.
+_ARGUMENTS: Final = re.compile(r"\|\s*\w+:(?!\w)")
+
+#: Languages whose expressions are read as a whole: the content of a tag, and what to write; empty if it is none of theirs.
+_READ: Final[Sequence[tuple[str, Callable[[str], str]]]] = (
+    ("Python", _python),
+    ("JavaScript", _question),
+    ("Liquid", _liquid),
+)
 
 _BRACED: Final = re.compile(r"write \{\{ (.*?) \}\}", re.DOTALL)
 _NOTHING: Final = "remove it: every value is escaped for its place"
@@ -116,6 +156,14 @@ INSTEAD_OF: Final[Mapping[str, str]] = {
 INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("null", "nil"), "write none"),
     **dict.fromkeys(("now", "today"), "write event.received_at"),
+    **dict.fromkeys(("blank", "empty"), "write not before the value"),
+    "undefined": "write is not defined",
+    "forloop": "write loop",
+    **dict.fromkeys(
+        ("body", "request", "webhook", "trigger", "json", "params", "input", "inputs", "context"),
+        "write payload: it is what the sender sends",
+    ),
+    **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside of the braces"),
 }
 #: Functions of other languages that are filters here.
 FUNCTIONS_ELSEWHERE: Final[Mapping[str, str]] = {"len": "length", "size": "length", "str": "string", "json": "tojson"}
@@ -145,17 +193,31 @@ def advice(text: str, line: int, *, is_bare: bool = False) -> tuple[int, str, st
 def _found(text: str) -> Iterator[tuple[int, str, str]]:
     for tag in _TAG.finditer(text):
         # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
-        content = f"%{tag[2].strip()}" if tag[1] is None else tag[0][2:-2].strip()
+        content = f"%{tag[2].strip()}" if tag[1] is None else _DASHED.sub("", tag[0][2:-2]).strip()
         if len(content) <= LONGEST_TAG and (known := _read(content)):
             yield text.count("\n", 0, tag.start()) + 1, *known
 
 
 def _read(content: str) -> tuple[str, str] | None:
+    # A comprehension in braces begins as Handlebars' own braces do, and a question ends in what JavaScript has elsewhere, too.
+    return _read_whole(content, _READ[:2]) or _read_by_pattern(content) or _read_whole(content, _READ[2:])
+
+
+def _read_whole(content: str, languages: Sequence[tuple[str, Callable[[str], str]]]) -> tuple[str, str] | None:
+    for language, read in languages:
+        if written := read(content):
+            return _said(content, language, written)
+    return None
+
+
+def _read_by_pattern(content: str) -> tuple[str, str] | None:
     for pattern, language, remedy in _WRITTEN:
         if match := pattern.match(content):
             groups = [(group or "").strip() for group in match.groups()]
-            return (
-                f'"{content.removeprefix("%")}" is written in the syntax of {language}',
-                f"write {_ROOTED.sub('', remedy.format(*groups))}",
-            )
+            return _said(content, language, remedy.format(*groups))
     return None
+
+
+def _said(content: str, language: str, remedy: str) -> tuple[str, str]:
+    message = f'"{content.removeprefix("%")}" is written in the syntax of {language}'
+    return message, f"write {_ROOTED.sub('', remedy)}"

@@ -2,19 +2,26 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 
 from gateway.event import tracks
 from gateway.event.naming import EVENT_FIELDS
+from gateway.render import calls
 from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
 from gateway.render.foreign import FUNCTIONS_ELSEWHERE, INSTEAD_OF, INSTEAD_OF_NAMES, INSTEAD_OF_TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.values import Trouble
-from gateway.wording import suggest, suggest_or_list
+from gateway.wording import suggest
 
+#: Tests of other templates after ``is not``, which is read first, and what is written here.
+_OPPOSITES: Mapping[str, str] = {
+    **dict.fromkeys(("empty", "blank"), "{0}"),
+    **dict.fromkeys(("null", "nil"), "{0} is not none"),
+    "present": "{0} is not defined",
+}
 #: Filters that make a text of a number.
 _MAKING_TEXTS = frozenset({"number", "money", "string", "phone", "mask", "bold"})
 
@@ -70,15 +77,19 @@ _REFUSED: Mapping[type[nodes.Node], str] = {
 
 
 class Refused(Exception):
-    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line.
-
-    ``each``: everything that it is refused for, itself the first.
-    """
+    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line."""
 
     def __init__(self, line: int, message: str, hint: str = "", value: int = 0) -> None:
         self.line, self.message, self.hint, self.value = line, message, hint, value
-        self.each: tuple[Refused, ...] = (self,)
         super().__init__(message)
+
+
+class SeveralRefused(Refused):
+    """A template is refused for several reasons, of which the first is its own."""
+
+    def __init__(self, each: Sequence[Refused]) -> None:
+        self.each = each
+        super().__init__(each[0].line, each[0].message, each[0].hint, each[0].value)
 
 
 def check_markup(tree: nodes.Template, hint: str) -> None:
@@ -128,19 +139,17 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def check(tree: nodes.Template, roots: Collection[str]) -> None:
-    """Raise Refused for the constructs, filters, tests, functions and names that a template cannot have, all at once."""
-    if found := sorted(_found(tree, roots), key=lambda each: each.line):
-        # What is wrong in the same way twice on a line looks the same.
-        apart: dict[tuple[int, str], Refused] = {}
-        for each in found:
-            apart.setdefault((each.line, each.message), each)
-        found[0].each = tuple(apart.values())
-        raise found[0]
+    """Raise SeveralRefused for the constructs, filters, tests, functions and names that a template cannot have."""
+    # What is wrong in the same way twice on a line looks the same.
+    apart: dict[tuple[int, str], Refused] = {}
+    for each in _found(tree, roots):
+        apart.setdefault((each.line, each.message), each)
+    if apart:
+        raise SeveralRefused(sorted(apart.values(), key=lambda each: each.line))
 
 
 def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
-    unread = [refused for node in tree.find_all(nodes.Node) if (refused := _of_node(node)) is not None]
-    yield from unread
+    yield from filter(None, map(_of_node, tree.find_all(nodes.Node)))
     if any(not isinstance(node, _ALLOWED) for node in tree.find_all(nodes.Node)):
         return
     differences = [*_of_headers(tree)]
@@ -148,8 +157,7 @@ def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
     known = frozenset(roots) | frozenset(FUNCTIONS)
     unknown = {name.name for name in tree.find_all(nodes.Name)} - known
     if unknown and not differences:
-        if unread:
-            _make_known(tree)
+        _make_known(tree)
         # Only now: it compiles the whole template again.
         yield from _of_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), roots)
     yield from _of_calls(tree)
@@ -158,7 +166,7 @@ def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
 
 
 def _make_known(tree: nodes.Template) -> None:
-    """Give the unknown filters and tests of a template that is refused known names, or Jinja would not look at its other names."""
+    """Give filters and tests that are unknown, and reported, known names: at others Jinja stops looking for names."""
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         known = FILTERS if isinstance(node, nodes.Filter) else TESTS
         node.name = node.name if node.name in known else next(iter(known))
@@ -169,14 +177,44 @@ def _of_event(tree: nodes.Template) -> Iterator[Refused]:
     if any(name.name == "event" and name.ctx != "load" for name in tree.find_all(nodes.Name)):
         # A loop over the sender's events may call each one so.
         return
+    # The whole of a path comes before the steps that it is made of.
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        match node:
-            case (
-                nodes.Getattr(node=nodes.Name(name="event"), attr=field)
-                | nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=field))
-            ) if field not in EVENT_FIELDS:
-                hint = suggest_or_list(str(field), EVENT_FIELDS)
-                yield Refused(node.lineno, f'event has no field "{field}"', hint)
+        path = _shown(node)
+        if (field := _field_of_event(node)) and field not in EVENT_FIELDS:
+            yield Refused(node.lineno, f'event has no field "{field}"', instead_of_field(field, path))
+
+
+def _field_of_event(node: nodes.Node) -> str:
+    """The first step of a path that begins with ``event``; empty for any other."""
+    match node:
+        case (
+            nodes.Getattr(node=nodes.Name(name="event"), attr=field)
+            | nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=field))
+        ):
+            return str(field)
+        case nodes.Getattr(node=inner) | nodes.Getitem(node=inner):
+            return _field_of_event(inner)
+    return ""
+
+
+#: Fields of the gateway's own that other products call otherwise.
+_CALLED: Mapping[str, str] = {
+    **dict.fromkeys(("time", "timestamp", "created_at", "date", "at", "receivedAt"), "received_at"),
+    **dict.fromkeys(("name", "event", "event_type", "kind"), "type"),
+}
+
+
+def instead_of_field(field: str, path: str) -> str:
+    """What to write for a path that begins with a field which ``event`` does not have."""
+    if field in _CALLED:
+        return f"write event.{_CALLED[field]}"
+    below = re.sub(r"^event(?:\.\w+|\[[^\]]*\])", "", path)
+    if field in ("payload", "headers", "query", "attrs", "envelope"):
+        return f"write {field}{below}"
+    if field in ("body", "json", "content"):
+        return f"write payload{below}"
+    near = suggest(field, EVENT_FIELDS, closeness=0.75)
+    return near or f"known: {', '.join(EVENT_FIELDS)}; what the sender sends is under payload: payload.{field}{below}"
 
 
 def _first_line(node: nodes.Node) -> int:
@@ -202,6 +240,8 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return Refused(node.lineno, message, f"join texts and values with ~: 'No. ' ~ {_shown(node.right)}")
         case nodes.BinExpr() if isinstance(node, _ARITHMETIC):
             return _filtered_first(node)
+        case nodes.Not(node=nodes.Test(name=name) as test) if name in _OPPOSITES:
+            return Refused(node.lineno, f'unknown test "{name}"', f"write {_OPPOSITES[name].format(_shown(test.node))}")
         case nodes.Test(name=name) if name not in TESTS:
             hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
             return Refused(node.lineno, f'unknown test "{name}"', hint)
@@ -258,6 +298,10 @@ def _shown(node: nodes.Node) -> str:
             return f"{_shown(inner)}.{name}"
         case nodes.Getitem(node=inner, arg=nodes.Const() as index):
             return f"{_shown(inner)}[{_shown(index)}]"
+        case nodes.Call(node=nodes.Getattr(node=inner, attr="get"), args=[nodes.Const(value=str() as name), *_]):
+            return f"{_shown(inner)}{calls.step(json.dumps(name, ensure_ascii=False))}"
+        case nodes.List(items=items):
+            return f"[{', '.join(map(_shown, items))}]"
         case nodes.Neg(node=inner):
             return f"-{_shown(inner)}"
         case nodes.Filter(node=nodes.Node() as inner):
@@ -299,7 +343,8 @@ def _of_names(tree: nodes.Template, undeclared: Collection[str], roots: Collecti
 
 
 def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
-    if instead := INSTEAD_OF_NAMES.get(name):
+    instead = INSTEAD_OF_NAMES.get(name, "")
+    if instead and ("payload" in roots or "payload" not in instead):
         return instead
     if is_called:
         filter_ = FUNCTIONS_ELSEWHERE.get(name, name)
@@ -317,6 +362,6 @@ def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
         match call.node:
             case nodes.Getattr(node=nodes.Name(name=alias)) if alias in imported:
                 pass
-            case nodes.Getattr(attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
-                hint = f"write | {name}" if name in FILTERS else did_you_mean(name, TEXT_METHODS)
+            case nodes.Getattr(node=of, attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
+                hint = calls.instead(_shown(of), name, [*map(_shown, call.args)])
                 yield Refused(call.lineno, f'unknown function ".{name}()"', hint)

@@ -238,7 +238,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             budget_of(context).spend(cost(left) + cost(right))
             return left + right
         if not isinstance(left, int | float) or not isinstance(right, int | float):
-            raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}")
+            joining = operator == "+" and isinstance(left, str) != isinstance(right, str)
+            remedy = ": write ~ to join them" if joining else ""
+            raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}{remedy}")
         return _ARITHMETIC[operator](left, right)
 
 

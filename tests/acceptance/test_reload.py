@@ -81,7 +81,10 @@ def test_the_verb_puts_another_file_in_force_and_prints_every_problem_of_a_bad_o
         save(gateway, routes(sink.url, "three", more="sauces: {}\n"))
         refused = gateway.cli("reload", check=False)
         assert refused.returncode == 1
-        assert 'routes.yaml:11:1: unknown key "sauces"  (did you mean "sources"?)' in refused.stderr
+        assert (
+            'routes.yaml:11:1: unknown key "sauces"  (did you mean "sources", which is written already?)'
+            in refused.stderr
+        )
         assert "the previous version stays in force" in refused.stderr
         gateway.post(distinct(2))
         assert json.loads(sink.wait_for(2)[1].body)["text"] == "two"

@@ -67,6 +67,12 @@ def test_text_shows_the_place_the_line_and_the_remedy_on_standard_output(tmp_pat
     assert done.stdout.endswith("1 problem\n")
 
 
+def test_warnings_beside_a_problem_are_counted_too(tmp_path):
+    text = GOOD.replace("to: crm", "to: crm, mathc: x, headers: {x-a: $A, x-b: $B}")
+    assert run(tmp_path, text).stdout.endswith("\n1 problem, 2 warnings\n")
+    assert run(tmp_path, text.replace(", x-b: $B", "")).stdout.endswith("\n1 problem, 1 warning\n")
+
+
 def test_text_says_why_a_file_that_can_be_loaded_is_refused(tmp_path):
     assert run(tmp_path, WARNED).stdout.endswith("routes.yaml: ok, 1 source, 0 routes, 1 destination, 1 warning\n")
     assert run(tmp_path, WARNED, "--strict").stdout.endswith("routes.yaml: 1 warning, which --strict does not allow\n")
@@ -179,7 +185,7 @@ def test_a_file_of_variables_that_others_can_read_is_a_warning(tmp_path, mode, s
 def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, said):
     done = run(tmp_path, GOOD.replace("https://crm.example.com", url), "--strict")
     assert done.returncode == 0
-    assert f"crm: {said}\n" in done.stdout
+    assert f"note: crm: {said}\n" in done.stdout
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "crm.example.com", "172.32.0.1", "[2606:4700::1111]", "10.example.com"])
@@ -237,7 +243,7 @@ def test_without_a_file_the_verb_that_writes_one_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("lines", "said"),
-    [("", "set them in the environment, or in .env"), ("A_URL=\n", "they are empty: give each a value in the")],
+    [("", "set it in the environment, or in .env"), ("A_URL=\n", "A_URL is empty: give it a value")],
     ids=["not there", "empty"],
 )
 def test_a_variable_that_is_empty_is_told_from_one_that_is_not_there(tmp_path, lines, said):
@@ -252,4 +258,5 @@ def test_a_variable_with_a_name_like_one_that_is_set_is_answered_with_it(tmp_pat
     urls = "https://crm.example.com/${GITHUB_SECRET}/${A_URL}"
     done = run(tmp_path, GOOD.replace("https://crm.example.com", urls))
     assert "not set: GITHUB_SECRET (line 3), A_URL (line 3)" in done.stdout
-    assert 'for GITHUB_SECRET, did you mean "GITHUB_SECRT"?; A_URL is there, but empty; set them' in done.stdout
+    assert "(GITHUB_SECRT is set: write ${GITHUB_SECRT} if GITHUB_SECRET means that; else set it in the" in done.stdout
+    assert "; A_URL is empty: give it a value; gateway check --no-env checks the file without them)" in done.stdout

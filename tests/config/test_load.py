@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, load
+from gateway.config import load
+from gateway.config.patterns import near
 from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError
 from gateway.event import patterns
@@ -181,11 +182,11 @@ def test_text_that_yaml_takes_for_a_comment_is_warned_about(loaded):
 
 def test_a_pattern_that_thousands_of_routes_share_is_looked_at_once(loaded):
     matched = patterns._trie_of.cache_info().misses
-    suggested = checks._near.cache_info().misses
+    suggested = near.cache_info().misses
     routes = "".join(f"  - {{name: r{n}, match: thing{n % 2}.happened, to: crm}}\n" for n in range(100))
     assert loaded(f"routes:\n{routes}").routes == 100
     assert patterns._trie_of.cache_info().misses - matched <= 2
-    assert checks._near.cache_info().misses - suggested <= 2
+    assert near.cache_info().misses - suggested <= 2
 
 
 def test_thousands_of_problems_are_all_reported(loaded):

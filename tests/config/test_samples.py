@@ -143,6 +143,12 @@ def test_a_misspelt_field_is_answered_with_the_right_one_before_a_default_is(loa
     assert any("may lack attrs.nothing_like_it (write | default" in each for each in found)
 
 
+@pytest.mark.parametrize("root", ["attrs", "payload", "headers", "query", "envelope", "vars"])
+def test_a_field_that_no_sample_has_is_a_warning_below_every_root(loaded, root):
+    entry = f"routes:\n  - {{name: all, match: contact.created, to: log, text: '{{{{ {root}.absent }}}}'}}\n"
+    assert f"contact.created may lack {root}.absent" in warnings(loaded(entry, "xobito"))
+
+
 def test_an_unset_variable_hides_no_warning(tmp_path):
     source = "version: 1\nsources: {app: {preset: xobito, secret: '${NOT_SET}'}}\n"
     (tmp_path / "routes.yaml").write_text(source + TO + MISSPELT)

@@ -6,7 +6,7 @@ from gateway.destinations.escapes import no_escape
 from gateway.render import TemplateText
 from gateway.render.filters import FILTERS, TESTS
 from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
-from tests.render.given import HERE, refusal
+from tests.render.given import HERE, failure, refusal
 
 CASES = [
     ("{{ .Event.Name }}", "Go", "{{ payload.Event.Name }}"),
@@ -62,7 +62,108 @@ CASES = [
     ("{{ $.order.id }}", "JSONPath", "{{ payload.order.id }}"),
     ("{% if attrs.a %}x{% elseif attrs.b %}y{% endif %}", "Twig", "{% elif attrs.b %}"),
     ("{{ attrs.a.toFixed(2) }}", "JavaScript", "{{ attrs.a | number(2) }}"),
+    ("{{ attrs.a?attrs.b:attrs.c }}", "JavaScript", "{{ attrs.b if attrs.a else attrs.c }}"),
+    ("{{attrs.a?1:0}}", "JavaScript", "{{ 1 if attrs.a else 0 }}"),
+    ('{{ attrs.a=="x: ?"?"y":"z" }}', "JavaScript", '{{ "y" if attrs.a=="x: ?" else "z" }}'),
+    ("{{ attrs.a === 1 ? 'x' : 'y' }}", "JavaScript", "{{ 'x' if attrs.a == 1 else 'y' }}"),
+    ("{{ attrs.a ? attrs.b ? 1 : 2 : 3 }}", "JavaScript", "{{ (1 if attrs.b else 2) if attrs.a else 3 }}"),
+    ("{{ attrs.a ?: 'x' }}", "JavaScript", "{{ attrs.a | default('x', true) }}"),
+    ("{% set x = attrs.a ? 1 : 0 %}", "JavaScript", "{% set x = 1 if attrs.a else 0 %}"),
+    ("{{ [x for x in attrs.tags] }}", "Python", "{{ attrs.tags }}"),
+    ("{{ [x.sku for x in payload.items] }}", "Python", '{{ payload.items | map("sku") }}'),
+    (
+        '{{ ", ".join(x.sku for x in payload.items if not x.free) }}',
+        "Python",
+        '{{ payload.items | rejectattr("free") | map("sku") | join(", ") }}',
+    ),
+    ("{{ sum(x.n for x in payload.items) }}", "Python", '{{ payload.items | sum_of("n") }}'),
+    (
+        "{{ len([x for x in payload.items if x.ok]) }}",
+        "Python",
+        '{{ payload.items | selectattr("ok") | list | length }}',
+    ),
+    ("{{ [x.n + 1 for x in payload.items] }}", "Python", "{% for x in payload.items %}{{ x.n + 1 }}{% endfor %}"),
+    ("{{ {k: v for k, v in attrs.items()} }}", "Python", "{% for key, value in attrs | items %}"),
+    ('{{ attrs.a | append: "b" | upcase }}', "Liquid", '{{ (attrs.a ~ "b") | upper }}'),
+    ('{{ attrs.a | upcase | append: " | x" }}', "Liquid", '{{ (attrs.a | upper) ~ " | x" }}'),
+    (
+        '{{ attrs.a | default: "x" | truncate: 10, "..." }}',
+        "Liquid",
+        '{{ attrs.a | default("x") | truncate(10, "...") }}',
+    ),
+    ('{{ payload.items | map: "sku" | join: ", " }}', "Liquid", '{{ payload.items | map("sku") | join(", ") }}'),
+    ('{{ attrs.a | remove: "b" }}', "Liquid", '{{ attrs.a | replace("b", "") }}'),
+    ('{{ attrs.a | pluralize: "x" }}', "Liquid", "a filter with its arguments in parentheses"),
+    ('{% assign x = attrs.a | append: "b" %}', "Liquid", '{% set x = attrs.a ~ "b" %}'),
+    ("{%- assign x = attrs.a -%}", "Liquid", "{% set x = attrs.a %}"),
+    ("{% unless attrs.a == 1 or attrs.b %}x{% endunless %}", "Liquid", "{% if not (attrs.a == 1 or attrs.b) %}"),
+    (
+        "{% for i in attrs.a %}{% unless forloop.last %}, {% endunless %}{% endfor %}",
+        "Liquid",
+        "{% if not loop.last %}",
+    ),
+    ("{% for i in attrs.a %}{{ forloop.rindex }}{% endfor %}", "Liquid", "{{ loop.revindex }}"),
+    ('{% if attrs.a contains "x" %}y{% endif %}', "Liquid", '{% if "x" in attrs.a %}'),
+    ('{% if attrs.b %}{% elsif attrs.a contains "x" %}y{% endif %}', "Liquid", '{% elif "x" in attrs.a %}'),
+    ("{% if attrs.a == blank %}y{% endif %}", "Liquid", "{% if not attrs.a %}"),
+    ("{% if attrs.a != empty %}y{% endif %}", "Liquid", "{% if attrs.a %}"),
+    ("{% for i in attrs.a limit:3 %}x{% endfor %}", "Liquid", "{% for i in attrs.a[:3] %}"),
+    ("{% for i in attrs.a reversed %}x{% endfor %}", "Liquid", "{% for i in attrs.a | reverse %}"),
+    ("{% for i in (1..3) %}x{% endfor %}", "Liquid", "{% for i in range(1, 4) %}"),
+    ("{% comment %}x{% endcomment %}", "Liquid", "{# a comment #}"),
+    ('{% render "header" %}', "Liquid", '{% include "header.txt.j2" %}'),
 ]
+
+#: Remedies that stand for more than they say, or name a file that is not there.
+NOT_WHOLE = ("one", "{{ name }}", "header", "parentheses", "other step", "No. ", "{% endif %} or", '"..."')
+
+
+@pytest.mark.parametrize(("source", "form"), [(source, form) for source, _, form in CASES])
+def test_what_is_to_be_written_is_a_template(templates, source, form):
+    remedy = refusal(templates.text, TemplateText(source, HERE), no_escape).hint.removeprefix("write ")
+    if any(each in remedy for each in NOT_WHOLE) or remedy in ("{% endif %}", "{# a comment #}"):
+        return
+    whole = remedy
+    if remedy.startswith("{% elif"):
+        whole = "{% if attrs.a %}" + remedy
+    if whole.startswith("{% if") and "{% endif %}" not in whole:
+        whole += "{% endif %}"
+    if whole.startswith("{% for") and "{% endfor %}" not in whole:
+        whole += "{% endfor %}"
+    if "loop." in whole:
+        whole = f"{{% for x in payload.items %}}{whole}{{% endfor %}}"
+    assert templates.text(TemplateText(whole.partition(": a field of")[0], HERE), no_escape) is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ('{{ attrs.get("firstname") }}', "write attrs.firstname"),
+        ('{{ attrs.get("firstname", "none") }}', "write attrs.firstname | default('none')"),
+        ("{{ payload.get('data').get('first name') }}", "write payload.data['first name']"),
+        ('{{ ", ".join(attrs.tags) }}', "write attrs.tags | join(', ')"),
+        ('{{ attrs.tags.join(", ") }}', "write attrs.tags | join(', ')"),
+        ('{{ attrs.a.includes("x") }}', "write 'x' in attrs.a"),
+        ("{{ attrs.a.slice(0, 3) }}", "write attrs.a[0:3]"),
+        ("{{ attrs.a.substring(2) }}", "write attrs.a[2:]"),
+        ('{{ attrs.a.replaceAll("a", "b") }}', "write attrs.a | replace('a', 'b')"),
+        ("{{ attrs.keys() }}", "write {% for key, value in attrs | items %}"),
+        ("{{ attrs.id.toString() }}", "remove it: ~ joins a value of any kind to a text"),
+        ('{{ attrs.a.startsWith("x") }}', 'did you mean "startswith"?'),
+        ("{{ attrs.a is not null }}", "write attrs.a is not none"),
+        ("{{ attrs.a is not empty }}", "write attrs.a"),
+        ("{{ attrs.a is not present }}", "write attrs.a is not defined"),
+        ("{{ body.x }}", "write payload: it is what the sender sends"),
+        ("{{ secrets.X }}", "write ${NAME}, outside of the braces"),
+    ],
+)
+def test_a_function_test_or_name_of_other_languages_gets_what_to_write(templates, source, hint):
+    assert refusal(templates.text, TemplateText(source, HERE), no_escape).hint == hint
+
+
+def test_a_text_and_a_number_are_joined_by_another_operator(text):
+    assert "cannot compute text + a number: write ~ to join them" in failure(text, "{{ 'No. ' + attrs.id }}")
+    assert text("{{ 'No. ' ~ attrs.id }}") == "No. 451"
 
 
 @pytest.mark.parametrize(("source", "language", "form"), CASES)
@@ -102,15 +203,30 @@ def test_a_mistake_in_jinja_stays_one(templates, source):
     assert "syntax of" not in refusal(templates.text, TemplateText(source, HERE), no_escape).message
 
 
-@pytest.mark.parametrize("field", ["time", "name", "Type"])
-def test_a_field_that_event_does_not_have_is_refused(templates, field):
-    for source in (f"{{{{ event.{field} }}}}", f"{{% if event['{field}'] %}}x{{% endif %}}"):
+OWN = "known: id, type, source, resource, action, received_at; what the sender sends is under payload: "
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("time", "write event.received_at"),
+        ("name", "write event.type"),
+        ("Type", 'did you mean "type"?'),
+        ("payload.x", "write payload.x"),
+        ("payload.items[0].sku", "write payload.items[0].sku"),
+        ("headers.x_id", "write headers.x_id"),
+        ("attrs.firstname", "write attrs.firstname"),
+        ("body.id", "write payload.id"),
+        ("order.id", OWN + "payload.order.id"),
+    ],
+)
+def test_a_field_that_event_does_not_have_is_refused_with_where_it_is(templates, path, hint):
+    field, _, rest = path.partition(".")
+    below = f".{rest}" if rest else ""
+    for source in (f"{{{{ event.{path} }}}}", f"{{% if event['{field}']{below} %}}x{{% endif %}}"):
         problem = refusal(templates.text, TemplateText(source, HERE), no_escape)
         assert problem.message == f'event has no field "{field}"'
-    assert refusal(templates.truth, TemplateText(f"event.{field}", HERE)).hint in (
-        "known: id, type, source, resource, action, received_at",
-        'did you mean "type"?',
-    )
+    assert refusal(templates.truth, TemplateText(f"event.{path}", HERE)).hint == hint
 
 
 def test_a_loop_may_call_each_of_the_senders_events_event(text):

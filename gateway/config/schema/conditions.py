@@ -107,9 +107,6 @@ class Is:
     text: str
 
 
-#: Several conditions in one text.
-_COMBINED_TEXT: Final = re.compile(r"\s(?:and|or|AND|OR|&&|\|\|)\s")
-
 #: A line of conditions in quotes.
 _LINE_AS_TEXT: Final = re.compile(r"[\w.\-\[\]*]+: +\S.*")
 
@@ -127,9 +124,12 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
             if _LINE_AS_TEXT.fullmatch(node.text):
                 right = f"{{{node.text}}}, without quotes"
             hint = f"write where: {right}; an expression goes under if"
-            if _COMBINED_TEXT.search(node.text):
+            if foreign.is_combined(node.text):
                 hint = f"write if: {foreign.as_expression(node.text)}"
             reading.error(node, f"{label} must be a map", hint)
+        elif isinstance(node, Items) and node.nodes and all(isinstance(each, Map) for each in node.nodes):
+            whole = foreign.shown(node.nodes[0]) if len(node.nodes) == 1 else f"{{all: {foreign.shown(node)}}}"
+            reading.error(node, f"{label} must be a map, not a list", f"write where: {whole}")
         else:
             values.expect_map(reading, node, label, "attrs.type: customer")
         return None
@@ -229,6 +229,8 @@ def of_value(reading: Reading, field: str, node: Node, path: Path) -> tuple[Cond
 #: What a text probably is that is compared as it stands.
 _TEMPLATE: Final = re.compile(r"\{\{.*\}\}", re.DOTALL)
 _GLOB: Final = re.compile(r"\*[^*\s]+|[^*\s]+\*")
+_EITHER: Final = re.compile(r"[\w-]+(?:\|[\w-]+)+")
+_NOT: Final = re.compile(r"!\s*([A-Za-z][\w-]*)")
 _REGEX: Final = re.compile(r"/(\^?.*[\^$\\+?(|\[].*)/[a-z]*")
 
 
@@ -238,13 +240,23 @@ def _is_plain(reading: Reading, field: str, node: Scalar) -> bool:
         message = f'"{field}" is compared with a template, which is not filled in here'
         reading.error(node, message, "compare two fields under if: attrs.type == attrs.kind")
         return False
-    found = _REGEX.fullmatch(node.text)
-    operator = "regex" if found else "glob" if _GLOB.fullmatch(node.text) else ""
-    if operator:
-        message = f'"{field}" is compared with this text as it stands'
-        right = f"{field}: {{{operator}: '{found[1] if found else node.text}'}}"
-        reading.warning(node, message, f"write {right} if it is a pattern")
+    if right := _meant(node.text):
+        reading.warning(
+            node, f'"{field}" is compared with this text as it stands', f"write {field}: {right[0]} if it is {right[1]}"
+        )
     return True
+
+
+def _meant(text: str) -> tuple[str, str] | None:
+    """What a text is written as that is meant as a pattern, a list or an exclusion, and what it is then."""
+    if found := _REGEX.fullmatch(text):
+        return f"{{regex: '{found[1]}'}}", "a pattern"
+    if _GLOB.fullmatch(text):
+        return f"{{glob: '{text}'}}", "a pattern"
+    if _EITHER.fullmatch(text):
+        return f"[{', '.join(text.split('|'))}]", "a list"
+    found = _NOT.fullmatch(text)
+    return (f"{{not: {found[1]}}}", "an exclusion") if found else None
 
 
 def _operated(
@@ -262,6 +274,12 @@ def _operated(
             hint = f"add what the number must be: {field}: {{number: true, gte: 100}}"
             reading.error(flag.key, f'"{NUMBER}" of "{field}" only says how the field is read', hint)
         number = number or bool(asked)
+    unknown = [pair.key for pair in pairs if pair.key.text not in _OF_A_FIELD]
+    if unknown and len(node.pairs) > 1 and (right := foreign.line(field, Map(node.place, tuple(pairs)))):
+        # The whole line: what is written instead of one operator alone would drop the others.
+        right = right.replace(": {", ": {number: true, ", 1) if flag is not None and number else right
+        reading.error(unknown[0], f'unknown operator "{unknown[0].text}" for "{field}"', f"write {right}")
+        return None
     found = [_operator(reading, field, pair, path, number=number) for pair in pairs]
     kept = tuple(condition for condition in found if condition is not None)
     return kept if kept and len(kept) == len(found) else None

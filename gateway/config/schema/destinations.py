@@ -2,15 +2,15 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
-from gateway.config.schema import trees, values, ways
+from gateway.config.schema import elsewhere, trees, values, ways
+from gateway.config.schema.auth import AuthKeys
 from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
-from gateway.config.schema.oauth import OAuthKeys
 from gateway.config.schema.reading import DEMO_TEXT, Parser, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
 from gateway.config.schema.sign import SignKeys
@@ -22,64 +22,7 @@ from gateway.destinations.recipes import recipe
 from gateway.destinations.retry import Policy
 from gateway.event.paths import PathRefused, split_path
 from gateway.hiding.addresses import SHORTEST_SEGMENT, after_host
-from gateway.model import Secret
 from gateway.render import TemplateText, is_literal
-
-
-@dataclass(frozen=True, kw_only=True)
-class BasicKeys(Section):
-    noun = "auth.basic"
-    instead_of_text = 'basic: {user: ..., password: "${PASSWORD}"}'
-    user: Words | None = key(values.login, "the user name: crm-user", required=True)
-    password: Secret | None = key(values.secret, 'the password: "${PASSWORD}"', required=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeaderKeys(Section):
-    noun = "auth.header"
-    instead_of_text = 'header: {name: x-api-key, value: "${API_KEY}"}'
-    name: Words | None = key(values.words, "the header's name: x-api-key", required=True)
-    value: Secret | None = key(values.secret, 'the header\'s value: "${API_KEY}"', required=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AwsKeys(Section):
-    noun = "auth.aws"
-    service: Words | None = key(
-        values.words, "the service as its endpoint is called: execute-api, sqs, s3", required=True
-    )
-    region: Words | None = key(values.words, "its region: eu-central-1", required=True)
-    access_key_id: Secret | None = key(values.secret, 'the id of an access key: "${AWS_ACCESS_KEY_ID}"', required=True)
-    secret_access_key: Secret | None = key(values.secret, 'its secret: "${AWS_SECRET_ACCESS_KEY}"', required=True)
-    session_token: Secret | None = key(values.secret, 'the token of a temporary key: "${AWS_SESSION_TOKEN}"')
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuthKeys(Section):
-    noun = "auth"
-    instead_of_text = 'auth: {bearer: "${TOKEN}"}'
-    foreign: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("type", "scheme"), "the way itself as the key: bearer, basic, header, oauth2 or aws"),
-        **dict.fromkeys(("token", "access_token"), 'bearer: "${TOKEN}"'),
-        **dict.fromkeys(("key", "api_key", "apikey", "api-key"), 'header: {name: x-api-key, value: "${API_KEY}"}'),
-        **dict.fromkeys(("user", "username", "password"), 'basic: {user: ..., password: "${PASSWORD}"}'),
-    }
-    together: ClassVar[Shape] = {"minProperties": 1, "maxProperties": 1}
-    bearer: Secret | None = key(values.secret, 'a token: auth: {bearer: "${CRM_TOKEN}"}')
-    basic: BasicKeys | None = key(nested(BasicKeys), 'a login: auth: {basic: {user: me, password: "${PASSWORD}"}}')
-    header: HeaderKeys | None = key(
-        nested(HeaderKeys), 'any other header: auth: {header: {name: x-api-key, value: "${KEY}"}}'
-    )
-    aws: AwsKeys | None = key(
-        nested(AwsKeys),
-        "AWS Signature Version 4, made for each attempt: "
-        'auth: {aws: {service: execute-api, region: eu-central-1, access_key_id: "${ID}", secret_access_key: "${KEY}"}}',
-    )
-    oauth2: OAuthKeys | None = key(
-        nested(OAuthKeys),
-        "access tokens that renew themselves: auth: {oauth2: {grant: client_credentials, token_url: ..., client_id: gateway, "
-        'client_secret: "${CRM_SECRET}"}}',
-    )
 
 
 def _types_with(name: str) -> tuple[str, ...]:
@@ -149,29 +92,28 @@ def _hint_path(written: Words, label: str) -> tuple[str, ...]:
     return path
 
 
+#: ``10 per second``, ``10/minute``, ``60rpm``, ``10``.
+_LIKE_A_RATE: Final = re.compile(
+    r"(?P<number>[1-9]\d{0,5})\s*(?:(?:/|per|r?p(?=[smh]$))\s*)?(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hr|hrs|hours?|)"
+)
+_UNITS: Final = {"s": "s", "m": "min", "h": "h"}
+
+
 def _rate(written: Words, label: str) -> str:
     if RATE.fullmatch(written.text) is None:
-        raise Unfit(f'{label}: "{written.shown}" is not a valid rate', "write 10/s, 60/min, 100/h or none")
+        near = _LIKE_A_RATE.fullmatch(written.shown.lower())
+        hint = "write 10/s, 60/min, 100/h or none"
+        if near is not None:
+            units = [_UNITS[near["unit"][0]]] if near["unit"] else [*_UNITS.values()]
+            hint = "write " + " or ".join(f"{near['number']}/{unit}" for unit in units)
+        raise Unfit(f'{label}: "{written.shown}" is not a valid rate', hint)
     return written.text
 
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationKeys(DefaultsKeys):
     noun = "a destination"
-    foreign: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(
-            ("token", "bearer", "access_token", "authorization", "Authorization", "authentication"),
-            'auth: {bearer: "${TOKEN}"}',
-        ),
-        **dict.fromkeys(
-            ("key", "api_key", "apikey", "api-key", "x-api-key", "X-API-Key"),
-            'auth: {header: {name: x-api-key, value: "${API_KEY}"}}',
-        ),
-        **dict.fromkeys(
-            ("user", "username", "password", "basic"), 'auth: {basic: {user: ..., password: "${PASSWORD}"}}'
-        ),
-        **dict.fromkeys(("secret", "signing_secret"), 'sign: {secret: "${SIGN_SECRET}"}'),
-    }
+    foreign = elsewhere.FOREIGN
     options_known = _options()
     type: str = key(
         values.choice(KINDS, "destination type", values.named, recipe),
@@ -179,7 +121,7 @@ class DestinationKeys(DefaultsKeys):
         default="http",
     )
     url: Words | None = key(
-        values.words,
+        values.address,
         "its address: https://crm.example.com/api, http+unix://%2Frun%2Fapp.sock/path for a Unix socket, or smtps://mail.example.com "
         "for e-mail",
         types=_types_with("url"),
@@ -267,6 +209,20 @@ class DestinationKeys(DefaultsKeys):
     #: Whether `dev` records its requests, because a variable in its url or path is not set.
     is_inbox: bool = False
 
+    @property
+    def has_unknown_type(self) -> bool:
+        """Whether its type was reported, so that it has the usual one instead."""
+        written = getattr(self.written["type"].value, "text", "") if "type" in self.written else self.type
+        return written != self.type and "${" not in written
+
+    @classmethod
+    def fitting(cls, node: Map) -> Collection[str]:
+        """The keys of its type."""
+        kind = elsewhere.kind_of(node)
+        return [
+            name for name, (_, each) in keys_of(cls).items() if not (kind and each.types) or kind.name in each.types
+        ]
+
 
 _WITHOUT_URL: Final = [kind.name for kind in KINDS.values() if not kind.has_url]
 _OF_FILE: Final = {"properties": {"type": {"enum": _WITHOUT_URL}}, "required": ["type"]}
@@ -314,15 +270,30 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         _check_options(reading, found, label)
     _hide_address(reading, found)
     _hide_options(reading, found)
+    if found.has_unknown_type:
+        # What it needs and cannot have is not known.
+        return dataclasses.replace(found, is_inbox=is_inbox)
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
             only = f"; only type {' or '.join(declared.types)} has it" if len(declared.types) <= 3 else ""
             message = f'a destination of type {found.type} cannot have "{text}"'
             reading.error(found.key_at(text), message, f"remove it{only}")
     for needed in ("url" if KINDS[found.type].has_url else "path", *_NEEDED[found.type]):
-        if needed not in found.written:
-            reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
+        if not found.has(needed):
+            reading.error(found.place, f'{label} has no "{needed}"', _remedy(needed, KINDS[found.type]))
     return dataclasses.replace(found, is_inbox=is_inbox)
+
+
+def _remedy(needed: str, kind: Kind) -> str:
+    """What to write for a key that a type of destination needs."""
+    about = keys_of(DestinationKeys)[needed][1].about
+    if needed != "url" or kind.name == "http":
+        return about
+    needs = kind.needs.replace("``", "")
+    for mark in kind.secret_after:
+        # What follows it would be masked.
+        needs = needs.replace(mark, f"{mark[:-1]}, then /")
+    return f"write {needs}"
 
 
 def _with_examples(reading: Reading, found: DestinationKeys) -> DestinationKeys:

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway.config.schema import conditions, trees, values
+from gateway.config.schema import addressing, conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
+from gateway.config.schema.instead import CONDITIONS, Remedy
+from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
 from gateway.config.schema.trees import Body
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.render import TemplateText
+
+#: An expression as GitHub Actions writes it.
+_IN_BRACES: Final = re.compile(r"\s*\$\{\{\s*(?P<expression>[^{}$]*?)\s*\}\}\s*")
 
 
 @shaped({**values.TEXT, "title": "expression"})
@@ -22,7 +26,9 @@ def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None
     """A bare expression; braces around it are removed."""
     if isinstance(node, Scalar) and "${" in node.text:
         # Its value would be run as code.
-        reading.error(node, f"{label} cannot contain ${{...}}", "put it under vars and write vars.name")
+        bare = _IN_BRACES.fullmatch(node.text)
+        hint = f"write if: {bare['expression']}" if bare else "put it under vars and write vars.name"
+        reading.error(node, f"{label} cannot contain ${{...}}", hint)
         return None
     if isinstance(node, Map | Items):
         reading.error(
@@ -67,21 +73,18 @@ class MessageKeys(Section):
     """What is sent, and to which destinations."""
 
     noun = "an element of send"
-    foreign: ClassVar[Mapping[str, str]] = {
-        "json": "body: JSON, with {{ }} in its texts",
-        "url": "to: the name of a destination, which has the url, and path: what is appended to it",
-    }
+    foreign: ClassVar[Mapping[str, Remedy]] = addressing.FOREIGN
     together: ClassVar[Shape] = {"dependentSchemas": _ONE_CONTENT}
     #: Its name in problems, deliveries and the console.
     called: str = ""
-    to: tuple[Words, ...] | None = key(values.names_list, "a destination or a list; [] ignores the event")
+    to: tuple[Words, ...] | None = key(addressing.to, "a destination or a list; [] ignores the event")
     method: str | None = key(values.method, "the HTTP method, instead of the destination's")
     path: TemplateText | None = key(trees.template, "appended to the destination's url: /contacts/{{ attrs.id }}")
     query: Mapping[str, TemplateText] = key(values.map_of(trees.template), "query parameters of the url", factory=dict)
     headers: Mapping[str, TemplateText] = key(
         values.map_of(trees.template), "headers added to the destination's, or overriding them", factory=dict
     )
-    text: TemplateText | None = key(trees.template, "a message for people")
+    text: TemplateText | None = key(addressing.text, "a message for people")
     body: Body | None = key(trees.body, 'JSON, with {{ }} in its texts; "" sends no body')
     form: Body | None = key(_form, "a map of form-encoded fields, with {{ }} in its texts")
     template: Words | None = key(values.named, "a file in templates/: slack/contact-created.json.j2")
@@ -108,7 +111,7 @@ def _send(reading: Reading, node: Node, label: str) -> tuple[MessageKeys, ...] |
 
 def _read_message(reading: Reading, node: Node, label: str) -> MessageKeys | None:
     found = read_section(reading, node, MessageKeys, label)
-    if found is not None and "to" not in found.written:
+    if found is not None and not found.has("to"):
         reading.error(node, f'{label} has no "to"', keys_of(MessageKeys)["to"][1].about)
     return found
 
@@ -148,7 +151,7 @@ class FetchKeys(Section):
 
     noun = "fetch"
     together: ClassVar[Shape] = {"dependentSchemas": {"body": {"properties": {"form": False}}}}
-    foreign: ClassVar[Mapping[str, str]] = {"to": "from", "url": "from, the name of a destination, and path"}
+    foreign: ClassVar[Mapping[str, Remedy]] = {"to": "from", "url": "from, the name of a destination, and path"}
     source: Words | None = key(
         values.named, "the destination to ask, with its auth, timeout and rate: crm", required=True, name="from"
     )
@@ -171,6 +174,12 @@ class FetchKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class OnceKeys(Section):
     noun = "once"
+    is_text_secret = False
+    instead_of_text = 'once: {per: "{{ attrs.id }}", for: 90d}'
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("key", "by", "id", "field", "unique"), 'per: "{{ attrs.id }}"'),
+        **dict.fromkeys(("within", "window", "ttl", "every"), "for"),
+    }
     per: TemplateText | None = key(
         trees.template, 'the key to send once for: "{{ attrs.id }}:{{ attrs.status_id }}"', required=True
     )
@@ -182,6 +191,7 @@ class OnceKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class EntryKeys(MessageKeys):
     noun = "a route"
+    foreign: ClassVar[Mapping[str, Remedy]] = {**MessageKeys.foreign, **CONDITIONS}
     together: ClassVar[Shape] = {
         "dependentSchemas": {
             **_ONE_CONTENT,
@@ -194,7 +204,7 @@ class EntryKeys(MessageKeys):
     name: str | None = key(values.name, "its name, which stored deliveries refer to")
     source: tuple[Words, ...] | None = key(values.some_names, "a source or a list; every source if left out")
     match: tuple[Words, ...] | None = key(
-        values.some_words,
+        addressing.match,
         "an event type or a list, with * for one segment or the rest of one and ** for any number; every event if left out",
     )
     where: Where = key(
@@ -253,7 +263,7 @@ _ADDRESSED: Final = [{"required": ["to"]}, {"required": ["send"]}]
 def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
     @shaped({"type": ["array", "null"], "items": {"$ref": EntryKeys, "anyOf": _ADDRESSED}})
     def parse(reading: Reading, node: Node, label: str) -> tuple[EntryKeys, ...] | None:
-        if is_nothing(node):
+        if values.is_nothing(node):
             return ()
         if not isinstance(node, Items):
             if not isinstance(node, Broken):
@@ -276,7 +286,7 @@ def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
     found = read_section(reading, node, EntryKeys, f'route "{called}"')
     if found is None:
         return None
-    if "to" not in found.written and "send" not in found.written:
+    if not found.has("to") and not found.has("send"):
         reading.error(node, f'route "{called}" has no "to"', keys_of(EntryKeys)["to"][1].about)
     send = found.send and tuple(
         dataclasses.replace(each, called=f"{called}/{at}") for at, each in enumerate(found.send, start=1)

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Final
+from typing import ClassVar, Final
 
 from gateway.config.schema import conditions, trees, values
+from gateway.config.schema.auth import AuthKeys
 from gateway.config.schema.conditions import Where
-from gateway.config.schema.destinations import AuthKeys, DefaultsKeys, DestinationKeys, read_destination
+from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys, read_destination
 from gateway.config.schema.entries import EntryKeys, FetchKeys, OnceKeys, entries_of
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
+from gateway.config.schema.instead import Remedy
+from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.operands import as_written
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
@@ -18,7 +20,7 @@ from gateway.config.schema.retry import RetryKeys
 from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
-from gateway.config.text.reader import Map, Node
+from gateway.config.text.reader import Map, Node, Pair
 from gateway.errors import Place
 from gateway.routing.peers import Network
 from gateway.wording import closest
@@ -62,7 +64,7 @@ class Variable:
 
 @shaped({"type": ["object", "null"]})
 def _vars(reading: Reading, node: Node, label: str) -> Mapping[str, Variable] | None:
-    if is_nothing(node):
+    if values.is_nothing(node):
         return {}
     if not isinstance(node, Map):
         values.expect_map(reading, node, label, "name: value")
@@ -129,13 +131,24 @@ class LimitsKeys(Section):
 _NAMED: Final[Mapping[str, str]] = {"sources": "source", "destinations": "destination", "conditions": "condition"}
 
 
+def _variables(_pair: Pair, _around: Map) -> str:
+    return "write vars for values of your own; a variable of the environment is read by ${NAME}, and a secret is one"
+
+
 @dataclass(frozen=True, kw_only=True)
 class IncludedKeys(Section):
     """What an included file may contain."""
 
     noun = "an included file"
     may_have_x = True
-    foreign = {singular: plural for plural, singular in _NAMED.items()} | {"route": "routes", "test": "tests"}
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **{singular: plural for plural, singular in _NAMED.items()},
+        **dict.fromkeys(("route", "rule", "rules", "handlers", "workflows", "pipelines"), "routes"),
+        **dict.fromkeys(("inputs", "webhooks", "providers", "senders"), "sources"),
+        **dict.fromkeys(("outputs", "receivers", "targets", "sinks", "services", "endpoints"), "destinations"),
+        **dict.fromkeys(("variables", "env", "environment", "secrets"), _variables),
+        "test": "tests",
+    }
     sources: Mapping[str, SourceKeys] = key(map_by_name(nested(SourceKeys), "source"), "who sends events", factory=dict)
     destinations: Mapping[str, DestinationKeys] = key(
         map_by_name(read_destination, "destination"), "where events can be delivered", factory=dict
@@ -179,7 +192,11 @@ class IncludedKeys(Section):
 class FileKeys(IncludedKeys):
     noun = "the top level of the file"
     version: int = key(
-        values.typed(_version, {"enum": [1, "1"]}), "the version of the file format: 1", default=1, required=True
+        values.typed(_version, {"enum": [1, "1"]}),
+        "the version of the file format: 1",
+        default=1,
+        required=True,
+        remedy="write version: 1",
     )
     defaults: DefaultsKeys | None = key(
         nested(DefaultsKeys), "values for destinations that do not set the key themselves"

@@ -18,13 +18,13 @@ from gateway.event.operators import OPERATORS
 _PLAIN: Final = re.compile(r"[\w.+/^$][\w.+/@$ -]*(?<! )")
 
 
-def _shown(node: Node) -> str:
+def shown(node: Node) -> str:
     """A value as it may be copied into a map or a list."""
     match node:
         case Map(pairs=pairs):
-            return f"{{{', '.join(f'{pair.key.text}: {_shown(pair.value)}' for pair in pairs)}}}"
+            return f"{{{', '.join(f'{pair.key.text}: {shown(pair.value)}' for pair in pairs)}}}"
         case Items(nodes=nodes):
-            return f"[{', '.join(map(_shown, nodes))}]"
+            return f"[{', '.join(map(shown, nodes))}]"
         case Scalar(text=text, value=str()) if not _PLAIN.fullmatch(text):
             return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"
     return as_written(node)
@@ -143,8 +143,8 @@ def combination(key: str) -> str:
 def combined(how: str, node: Node) -> str:
     """A combination as it is written here."""
     if isinstance(node, Map) and how != "not":
-        return f"{how}: [{', '.join(f'{{{pair.key.text}: {_shown(pair.value)}}}' for pair in node.pairs)}]"
-    return f"{how}: {_shown(node)}"
+        return f"{how}: [{', '.join(f'{{{pair.key.text}: {shown(pair.value)}}}' for pair in node.pairs)}]"
+    return f"{how}: {shown(node)}"
 
 
 def is_operator(word: str) -> bool:
@@ -182,6 +182,11 @@ def compared_key(key: str) -> tuple[str, str] | None:
     return found[1], comparison(found[1], found[2], _scalar(place, value))
 
 
+def is_combined(text: str) -> bool:
+    """Whether a text has several conditions."""
+    return re.search(r"\s(?:and|or|AND|OR|&&|\|\|)\s", text) is not None
+
+
 def as_expression(text: str) -> str:
     """Conditions in one text as they are written under ``if``: ``a.b === 1 && c.d`` is ``a.b == 1 and c.d``."""
     text = re.sub(r"\s(?:&&|AND)\s", " and ", text)
@@ -192,7 +197,7 @@ def as_expression(text: str) -> str:
 def line(field: str, node: Node) -> str:
     """The line about a field that says here what ``node`` says elsewhere; empty if it is not known."""
     if not isinstance(node, Map):
-        return f"{field}: {_shown(node)}"
+        return f"{field}: {shown(node)}"
     match node.pairs:
         case [Pair(key=key, value=Items(nodes=nodes))] if any(isinstance(each, Map) for each in nodes):
             how = _COMBINING.get(_folded(key.text))
@@ -250,13 +255,13 @@ def _operator(pair: Pair) -> str:
         if written != "not: {}" or not inner or "" in inner:
             return ""
         return f"not: {inner[0][1:]}" if inner[0].startswith("=") else f"not: {{{', '.join(inner)}}}"
-    return f"={_shown(value)}" if written == "{}" else written.format(_shown(value))
+    return f"={shown(value)}" if written == "{}" else written.format(shown(value))
 
 
 def _numeric(nodes: Sequence[Node]) -> str:
     """EventBridge's ``[">", 0, "<=", 5]``."""
-    words = [_OPERATORS.get(_shown(each), "") for each in nodes[::2]]
+    words = [_OPERATORS.get(shown(each), "") for each in nodes[::2]]
     if "" in words or len(nodes) % 2:
         return ""
-    found = [word.format(_shown(each)) for word, each in zip(words, nodes[1::2], strict=True)]
-    return f"={_shown(nodes[1])}" if words == ["{}"] else ", ".join(found)
+    found = [word.format(shown(each)) for word, each in zip(words, nodes[1::2], strict=True)]
+    return f"={shown(nodes[1])}" if words == ["{}"] else ", ".join(found)

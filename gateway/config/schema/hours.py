@@ -111,6 +111,8 @@ class DigestKeys(Section):
     """One message for the events of a while."""
 
     noun = "digest"
+    is_text_secret = False
+    instead_of_text = "digest: {every: 15m}, or {at: mon 09:00, zone: Europe/Berlin}"
     together: ClassVar[Shape] = {"oneOf": [{"required": ["every"]}, {"required": ["at"]}]}
     every: float | None = key(
         values.duration(1, "30d"), "how long after its first event it is sent: 15m; also as soon as it is full"
@@ -130,6 +132,8 @@ class DebounceKeys(Section):
     """Only the last event of a key."""
 
     noun = "debounce"
+    is_text_secret = False
+    instead_of_text = 'debounce: {per: "{{ attrs.id }}", for: 2m, at_most: 30m}'
     per: TemplateText | None = key(trees.template, 'the key whose last event is sent: "{{ attrs.id }}"', required=True)
     for_s: float | None = key(
         values.duration(1, "30d"), "how long to wait for another event of the key: 2m", required=True, name="for"

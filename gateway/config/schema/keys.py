@@ -5,17 +5,19 @@ One class per section, one field per key. To add a key, add a field: nothing els
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
 from gateway.config.schema import values
+from gateway.config.schema.instead import GRANTING, Remedy, beside, instead, meant_by
 from gateway.config.schema.reading import Parser, Reading, Shape, shape_of, shaped
 from gateway.config.schema.values import NAME_RULE
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, hide_all
+from gateway.config.text.report import Report
 from gateway.errors import Place
 from gateway.render import TemplateText
-from gateway.wording import suggest_or_list
+from gateway.wording import closest, folded
 
 S = TypeVar("S", bound="Section")
 T = TypeVar("T")
@@ -33,6 +35,8 @@ class Key:
     name: str = ""
     #: The destination types that have it; empty: all of them.
     types: tuple[str, ...] = ()
+    #: What to do where it is required and not there, if ``about`` does not say it.
+    remedy: str = ""
     #: What holds where nobody has written it, as it would be written, if another place than this key decides that.
     usual: str | int | Mapping[str, str] | None = None
 
@@ -47,9 +51,11 @@ def key(
     name: str = "",
     types: tuple[str, ...] = (),
     usual: str | int | Mapping[str, str] | None = None,
+    remedy: str = "",
 ) -> Any:
     """Declare one key, as the default of its field."""
-    metadata = {"key": Key(parse=parse, about=about, required=required, name=name, types=types, usual=usual)}
+    declared = Key(parse=parse, about=about, required=required, name=name, types=types, usual=usual, remedy=remedy)
+    metadata = {"key": declared}
     return field(default_factory=factory, metadata=metadata) if factory else field(default=default, metadata=metadata)
 
 
@@ -65,16 +71,49 @@ class Section:
     place: Place
     #: The pairs as written, by key.
     written: Mapping[str, Pair]
-    #: Keys of other sections that people write here, and those that are meant.
-    foreign: ClassVar[Mapping[str, str]] = {}
+    #: Keys of other products or sections that people write here, and what to write instead.
+    foreign: ClassVar[Mapping[str, Remedy]] = {}
     #: What to write instead of a text or a list; a reference in that text replaces ``${TOKEN}``. Empty: nothing in particular.
     instead_of_text: ClassVar[str] = ""
+    #: Whether such a text could be a secret.
+    is_text_secret: ClassVar[bool] = True
     #: Whether keys that start with ``x-`` are the user's own.
     may_have_x: ClassVar[bool] = False
     #: Keys that no field declares: the options of destination types.
     options_known: ClassVar[Mapping[str, Key]] = {}
     #: Their values.
     options: Mapping[str, TemplateText] = dataclasses.field(default_factory=dict)
+    #: Keys that others were written for, which are reported: nothing is missing that one of them is meant as.
+    meant: frozenset[str] = frozenset()
+    #: Whether a key, or the value of one, was reported.
+    is_faulty: bool = False
+
+    def has(self, key: str) -> bool:
+        """Whether a key is written, or another one that is meant as it."""
+        return key in self.written or key in self.meant
+
+    def means(self, key: str) -> bool:
+        """Whether a key was written for another one, here or in a section below."""
+        return key in self.meant or any(each.means(key) for each in self._below())
+
+    def was_reported(self) -> bool:
+        """Whether a problem of its keys was reported, or of those of a section below."""
+        return self.is_faulty or any(each.was_reported() for each in self._below())
+
+    def _below(self) -> Iterator["Section"]:
+        values = (getattr(self, each.name) for each in dataclasses.fields(self))
+        yield from (value for value in values if isinstance(value, Section))
+
+    def value_at(self, key: str, name: str) -> Node | None:
+        """What a name has in the map that is a key's value, as it is written; None if there is no such name."""
+        value = self.written[key].value if key in self.written else None
+        pairs = value.pairs if isinstance(value, Map) else ()
+        return next((pair.value for pair in pairs if pair.key.text == name), None)
+
+    @classmethod
+    def fitting(cls, _node: Map) -> Collection[str]:
+        """The keys that such a map can have."""
+        return keys_of(cls)
 
     def at(self, key: str) -> Place:
         """The place of a key's value; the section's own place if the key was not written."""
@@ -91,6 +130,18 @@ class Section:
         return next((pair.key.place for pair in pairs if pair.key.text == name), self.at(key))
 
 
+def place_of(section: Section, path: str) -> Place:
+    """The place of ``signature.signed`` in a section; of the last part of it that is written."""
+    place = section.place
+    for part in filter(None, path.split(".")):
+        place = section.at(part)
+        inner = next((getattr(section, each.name) for each in dataclasses.fields(section) if each.name == part), None)
+        if not isinstance(inner, Section):
+            break
+        section = inner
+    return place
+
+
 def keys_of(section: type[Section]) -> Mapping[str, tuple[str, Key]]:
     """The keys of a section as written: field name and declaration."""
     fields = ((each.name, each.metadata.get("key")) for each in dataclasses.fields(section))
@@ -105,7 +156,7 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
         return None
     keys = keys_of(section)
     written = {pair.key.text: pair for pair in node.pairs}
-    _check_keys(reading, node, section, label)
+    meant = _check_keys(reading, node, section, label)
     read = {
         text: keys[text][1].parse(reading, pair.value, f'"{text}" of {label}' if label else f'"{text}"')
         for text, pair in written.items()
@@ -113,7 +164,8 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
     }
     kept = {keys[text][0]: value for text, value in read.items() if value is not None}
     kept["options"] = {text: value for text, value in read.items() if text in section.options_known and value}
-    return section(place=node.place, written=written, **kept)
+    is_faulty = not written.keys() <= keys.keys() or any(value is None for value in read.values())
+    return section(place=node.place, written=written, meant=meant, is_faulty=is_faulty, **kept)
 
 
 def _expect_section(reading: Reading, node: Node, section: type[Section], label: str) -> None:
@@ -123,7 +175,7 @@ def _expect_section(reading: Reading, node: Node, section: type[Section], label:
         return
     if section.instead_of_text and not isinstance(node, Map):
         reference = re.search(r"\$\{[^}]*\}", node.text) if isinstance(node, Scalar) else None
-        if reference is None:
+        if reference is None and section.is_text_secret:
             hide_all(reading.report, node)
         hint = section.instead_of_text.replace("${TOKEN}", reference[0] if reference else "${TOKEN}")
         reading.error(node, f"{label} must be a map", f"write {hint}")
@@ -152,55 +204,85 @@ def _expect_names(reading: Reading, node: Node, label: str) -> None:
     values.expect_map(reading, node, label, "name:")
 
 
-def _check_keys(reading: Reading, node: Map, section: type[Section], label: str) -> None:
+def _check_keys(reading: Reading, node: Map, section: type[Section], label: str) -> frozenset[str]:
+    """Report unknown and missing keys; the keys that unknown ones are meant as."""
     keys = keys_of(section)
     written = {pair.key.text for pair in node.pairs}
+    meant: set[str] = set()
     for pair in node.pairs:
         if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-")):
-            if "${" in section.foreign.get(pair.key.text, ""):
-                hide_all(reading.report, pair.value)
-            _report_unknown(reading, pair.key, section, label)
+            meant |= {*_report_unknown(reading, pair, node, section, label)}
     for text, (_, declared) in keys.items():
-        if declared.required and text not in written:
-            reading.error(node, f'{label or "the file"} has no "{text}"', declared.about)
+        if declared.required and text not in written | meant:
+            reading.error(node, f'{label or "the file"} has no "{text}"', declared.remedy or declared.about)
+    return frozenset(meant)
 
 
-def is_nothing(node: Node) -> bool:
-    """Whether a section is empty or null."""
-    return isinstance(node, Scalar) and node.value is None
+#: How like a key another one must be to be taken for it, whatever else has that name, and where nothing else has.
+_SAME: Final = 0.88
+_LIKE: Final = 0.7
+#: A value that a hint may repeat.
+_SHORT: Final = re.compile(r"[\w.:/%-]{1,40}")
 
 
-#: Keys that other tools use, and the key that is meant.
-_FOREIGN: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("on", "event", "events", "when"), "match"),
-    **dict.fromkeys(("filter", "filters", "conditions"), "where"),
-    **dict.fromkeys(("destination", "destinations", "receiver", "send_to", "target", "targets"), "to"),
-    **dict.fromkeys(("message", "msg"), "text"),
-    **dict.fromkeys(("data", "payload", "content"), "body"),
-    **dict.fromkeys(("uri", "endpoint", "address", "webhook_url"), "url"),
-    **dict.fromkeys(("token", "key", "signing_secret"), "secret"),
-}
-
-
-def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label: str) -> None:
-    elsewhere = reading.home_of(key.text)
-    if key.text in _FOREIGN and _FOREIGN[key.text] in keys_of(section):
-        reading.error(key, f'unknown key "{key.text}" in {label}', f"write {_FOREIGN[key.text]}")
-        return
-    if key.text in section.foreign:
-        reading.error(key, f'{section.noun} cannot have "{key.text}"', f"write {section.foreign[key.text]}")
-        return
-    if elsewhere:
-        reading.error(key, f'"{key.text}" belongs to {elsewhere}, not to {section.noun}', "move it there")
-        return
-    known = keys_of(section)
-    name, colon, _ = key.text.partition(":")
-    if colon and name in known:
+def _report_unknown(reading: Reading, pair: Pair, node: Map, section: type[Section], label: str) -> Collection[str]:
+    """Report a key that a section does not have; the keys that are meant by it."""
+    key, name, known = pair.key, pair.key.text, section.fitting(node)
+    unknown = f'unknown key "{name}"' + (f" in {label}" if label else "")
+    hint = instead(pair, node, section.foreign, known)
+    _hide_granting(reading.report, pair, everything="${" in hint)
+    if hint:
+        message = f'{section.noun} cannot have "{name}"' if name in section.foreign else unknown
+        reading.error(key, message, beside(hint, {each.key.text for each in node.pairs if each is not pair}))
+        return meant_by(hint)
+    before, colon, _ = name.partition(":")
+    if colon and before in known:
         # What follows could be a secret.
-        reading.error(key, f'"{name}:" has no space after its colon', f"write {name}: ...")
+        reading.error(key, f'"{before}:" has no space after its colon', f"write {before}: ...")
+        return (before,)
+    close = next((each for each in known if folded(each) == folded(name)), "") or closest(name, known, closeness=_SAME)
+    if not close and (misplaced := _misplaced(reading, pair, section, known)):
+        reading.error(key, *misplaced)
+        return ()
+    close = close or closest(name, known, closeness=_LIKE)
+    hint = f'did you mean "{close}"?' if close else f"known: {', '.join(known)}"
+    if any(each.key.text == close for each in node.pairs):
+        hint = f'did you mean "{close}", which is written already?'
+    reading.error(key, unknown, hint)
+    return (close,) if close else ()
+
+
+def _hide_granting(report: Report, pair: Pair, *, everything: bool) -> None:
+    """Never show what may be a secret by its key."""
+    if everything or GRANTING.search(pair.key.text):
+        hide_all(report, pair.value)
         return
-    where = f" in {label}" if label else ""
-    reading.error(key, f'unknown key "{key.text}"{where}', suggest_or_list(key.text, known))
+    for node in pair.value.nodes if isinstance(pair.value, Items) else (pair.value,):
+        for each in node.pairs if isinstance(node, Map) else ():
+            _hide_granting(report, each, everything=False)
+
+
+def _misplaced(reading: Reading, pair: Pair, section: type[Section], known: Collection[str]) -> tuple[str, str] | None:
+    """What is wrong with a key that belongs to another section, and what to do; a section below this one comes first."""
+    name = pair.key.text
+    elsewhere = reading.home_of(name)
+    if elsewhere.startswith(("a ", "the ")):
+        # It is a key of a whole section.
+        return f'"{name}" belongs to {elsewhere}, not to {section.noun}', "move it there"
+    below = [(text, inner) for text in known for inner in _sections_below(keys_of(section)[text][1])]
+    exact = [(text, name) for text, inner in below if name in keys_of(inner)]
+    nearly = [(text, right) for text, inner in below if (right := inner.foreign.get(name)) in keys_of(inner)]
+    for text, right in (exact + nearly)[:1]:
+        value = pair.value.text if isinstance(pair.value, Scalar) and not GRANTING.search(name) else ""
+        shown = value if _SHORT.fullmatch(value) else "..."
+        return f'"{name}" belongs to {text}, not to {section.noun}', f"write {text}: {{{right}: {shown}}}"
+    return (f'"{name}" belongs to {elsewhere}, not to {section.noun}', "move it there") if elsewhere else None
+
+
+def _sections_below(declared: Key) -> Iterator[type[Section]]:
+    """The sections that the value of a key can be."""
+    shape = shape_of(declared.parse)
+    yield from (each["$ref"] for each in (shape, *shape.get("anyOf", ())) if "$ref" in each)
 
 
 def nested(section: type[S]) -> Parser[S]:
@@ -224,7 +306,7 @@ def map_by_name(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
         }
     )
     def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
-        if is_nothing(node):
+        if values.is_nothing(node):
             return {}
         if not isinstance(node, Map):
             _expect_names(reading, node, label)

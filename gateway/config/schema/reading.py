@@ -77,13 +77,13 @@ class Reading:
         """Whether there is one that could not be read."""
         return any(noun in (each, each[0]) for each in self.unread)
 
-    def refuse_unknown(self, noun: str, node: Node, name: str, known: Collection[str]) -> None:
+    def refuse_unknown(self, noun: str, node: Node, name: str, known: Collection[str], remedy: str = "") -> None:
         """Report a name that is not among the known ones, unless what it names could not be read."""
         if name in known or not self.unread.isdisjoint({noun, (noun, name)}):
             return
         several = [each for each in re.split(r"\s*(?:,|\s)\s*", name) if each]
         hint = f"write a list: [{', '.join(several)}]" if len(several) > 1 else suggest_or_list(name, known)
-        self.error(node, f'unknown {noun} "{name}"', hint)
+        self.error(node, f'unknown {noun} "{name}"', remedy or hint)
 
     @contextmanager
     def stand_in(self, text: str) -> Iterator["StandIn"]:
@@ -105,15 +105,18 @@ class Reading:
             return False
 
     def resolved(
-        self, node: Scalar, resolve: Callable[[str], Resolved], *, can_be_made_up: bool = True
+        self, node: Scalar, resolve: Callable[[str], Resolved], *, can_be_made_up: bool = True, is_address: bool = False
     ) -> "Words | None":
-        """The text of a scalar with its references replaced; None after a problem was reported."""
+        """The text of a scalar with its references replaced; None after a problem was reported.
+
+        ``is_address``: whether it is one is checked later, and with it whether a variable was meant.
+        """
         try:
             found = resolve(node.text)
         except ReferenceRefused as error:
             self.error(node, str(error))
             return None
-        if name := variables.named_anywhere(node.text):
+        if (name := variables.named_anywhere(node.text)) and not is_address:
             self.warning(node, NOT_A_VARIABLE, f'write "${{{name}}}"')
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text

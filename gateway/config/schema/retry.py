@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from gateway.config.schema import values
+from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Reading, Unfit, Words, shape_of, shaped
-from gateway.config.text.reader import Items, Map, Node, Scalar
+from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.destinations.retry import ONCE, Policy, listed
+from gateway.wording import is_duration
 
 #: Digits of a number that may be repeated.
 _DIGITS: Final = 6
@@ -50,12 +52,28 @@ def _longest_wait(reading: Reading, node: Node, label: str) -> float | None:
     return _wait(reading, node, label)
 
 
+_DOUBLED: Final = "each wait is twice the one before, from first to max"
+_EVEN: Final = frozenset({"linear", "constant", "fixed"})
+
+
+def _backoff(pair: Pair, _around: Map) -> str:
+    """How waits grow, as other products say it; a duration is meant as the first wait."""
+    text = pair.value.text.lower() if isinstance(pair.value, Scalar) else ""
+    if is_duration(text):
+        return f"write first: {text}"
+    return "write the waits instead, as a list: retry: [10s, 20s, 30s]" if text in _EVEN else f"remove it: {_DOUBLED}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RetryKeys(Section):
     noun = "retry"
-    foreign: ClassVar[Mapping[str, str]] = {
+    foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("retries", "max_attempts", "max_retries", "maxAttempts", "tries", "count"), "attempts"),
-        **dict.fromkeys(("interval", "delay", "wait", "initial", "backoff"), "first"),
+        **dict.fromkeys(("interval", "delay", "wait", "initial", "min", "min_delay"), "first"),
+        **dict.fromkeys(("max_delay", "max_wait", "max_interval", "max_backoff", "cap"), "max"),
+        **dict.fromkeys(("duration", "timeout", "max_time", "max_duration", "deadline", "ttl"), "for"),
+        **dict.fromkeys(("on", "codes", "status_codes", "retry_on"), "statuses"),
+        **dict.fromkeys(("backoff", "strategy", "policy", "type", "factor", "multiplier", "exponential"), _backoff),
     }
     for_s: float = key(
         values.duration(0, values.LONGEST), "how long to keep retrying a delivery: 24h", default=86400.0, name="for"
@@ -104,8 +122,13 @@ def read_retry(reading: Reading, node: Node, label: str) -> "RetryKeys | Policy 
         return read_section(reading, node, RetryKeys, label)
     if not isinstance(node, Items):
         hint = "write {for: 24h}, a list of waits such as [1s, 10s, 1m], or none"
-        if isinstance(node, Scalar) and node.text.isdecimal() and len(node.text) <= _DIGITS:
-            hint = f"write {{attempts: {node.text}}} for the number of attempts, or {hint.removeprefix('write ')}"
+        text = node.text.lower() if isinstance(node, Scalar) else ""
+        if text.isdecimal() and len(text) <= _DIGITS:
+            hint = f"write {{attempts: {text}}} for the number of attempts, or {hint.removeprefix('write ')}"
+        elif text in ("exponential", "backoff", "true"):
+            hint = f"remove it, or write {{for: 24h, first: 1s, max: 1h}}: {_DOUBLED}"
+        elif text in ("false", "never", "no", "off"):
+            hint = "write none"
         reading.error(node, f"{label} is not a valid schedule", hint)
         return None
     delays = _delays(reading, node, label)

@@ -29,6 +29,7 @@ def _secrets(reading: Reading, node: Node, label: str) -> tuple[Written, ...] | 
 @dataclass(frozen=True, kw_only=True)
 class SignKeys(Section):
     noun = "sign"
+    instead_of_text = 'sign: {secret: "${SIGN_SECRET}"}'
     together: ClassVar[Shape] = {"anyOf": [{"required": ["secret"]}, {"required": ["key"]}]}
     foreign: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("verify", "scheme"), "signature"),

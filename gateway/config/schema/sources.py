@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from gateway.config.schema import trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.hours import HoursKeys
+from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
@@ -169,6 +170,14 @@ def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys,
 @dataclass(frozen=True, kw_only=True)
 class SourceKeys(Section):
     noun = "a source"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("provider", "sender", "service", "vendor"), "preset"),
+        **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
+        **dict.fromkeys(("header", "signature_header"), "verify: {signature: {header: x-signature}}"),
+        **dict.fromkeys(("algorithm", "algo", "hmac"), "verify: {signature: {header: x-signature, algorithm: sha256}}"),
+        **dict.fromkeys(("event", "event_type", "event_key"), 'type: "{payload.type}"'),
+        **dict.fromkeys(("endpoint", "route", "address"), "path: /in/name"),
+    }
     preset: str | None = key(
         values.preset("write verify: and type:"),
         "a known sender (xobito, github, stripe ...), which says how events are verified and named; gateway sources lists all",

@@ -1,11 +1,13 @@
 """The keys of ``success``: which responses of a destination count as accepted."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from gateway.config.schema import conditions, values
 from gateway.config.schema.conditions import Where
+from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Parser, Reading, Unfit, Words, shape_of, shaped
 from gateway.config.text.reader import Items, Node, Scalar
@@ -50,11 +52,18 @@ def _answer_json(reading: Reading, node: Node, label: str) -> Where | None:
     return conditions.where(reading, node, label)
 
 
+_PLAIN_STATUS: Final = re.compile(r"[2-5](?:\d\d|xx)")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SuccessKeys(Section):
     """One rule about a response: every key of it must match."""
 
     noun = "success"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("code", "codes", "statuses", "status_code"), "status"),
+        "body": "text or json",
+    }
     status: Condition | None = key(_statuses, "its status: 2xx, 422 or a list; 2xx if left out")
     json: Where | None = key(_answer_json, "fields of its JSON, as in where: {ok: true}")
     text: tuple[Condition, ...] | None = key(
@@ -73,6 +82,13 @@ class SuccessKeys(Section):
 def read_success(reading: Reading, node: Node, label: str) -> tuple[SuccessKeys, ...] | None:
     """One rule, or a list of rules of which one must match."""
     nodes = node.nodes if isinstance(node, Items) else (node,)
+    texts = [each.text for each in nodes if isinstance(each, Scalar)]
+    if texts and len(texts) == len(nodes):
+        fits = all(_PLAIN_STATUS.fullmatch(each) for each in texts)
+        listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+        hint = f"write success: {{status: {listed if fits else '2xx'}}}"
+        reading.error(node, f"{label} must be a map, or a list of maps", hint)
+        return None
     if not nodes:
         reading.error(node, f"{label} is an empty list, so no response matches", "write {status: 2xx}")
     rules = [read_section(reading, each, SuccessKeys, label) for each in nodes]

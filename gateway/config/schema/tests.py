@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
-from gateway.config.schema import trees, values
-from gateway.config.schema.keys import Section, is_nothing, key, read_section
+from gateway.config.schema import foreign, trees, values
+from gateway.config.schema.instead import Remedy
+from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.memory import Remembered, remembered
 from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shaped
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
@@ -63,7 +64,12 @@ class CheckKeys(Section):
     """What a test expects of one delivery."""
 
     noun = "an expectation"
-    foreign: ClassVar[Mapping[str, str]] = {"body": "json or text"}
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        "body": "json or text",
+        **dict.fromkeys(("times", "calls", "deliveries"), "count"),
+        **dict.fromkeys(("includes", "include", "has"), "contains"),
+        **dict.fromkeys(("excludes", "exclude"), "not_contains"),
+    }
     method: str | None = key(values.method, "the method of the request")
     url: Words | None = key(values.words, "the whole url of the request")
     headers: Mapping[str, Words] = key(values.map_of(values.words), "headers of the request", factory=dict)
@@ -120,15 +126,19 @@ def _expect(reading: Reading, node: Node, label: str) -> tuple[Expected, ...] | 
         case Map(pairs=pairs):
             found = [_expected(reading, pair, label) for pair in pairs]
             return tuple(expected for expected in found if expected is not None)
-    reading.error(
-        node, f"{label} must be a list of destinations, or a map of what each gets", "write [archive, slack-leads]"
-    )
+    has_maps = isinstance(node, Items) and any(isinstance(each, Map) for each in node.nodes)
+    example = "{slack-leads: {contains: John}, archive: verbatim}" if has_maps else "[archive, slack-leads]"
+    reading.error(node, f"{label} must be a list of destinations, or a map of what each gets", f"write {example}")
     return None
 
 
 def _expected(reading: Reading, pair: Pair, label: str) -> Expected | None:
     if isinstance(pair.value, Scalar) and not pair.value.empty:
         return Expected(pair.key, pair.value)
+    if isinstance(pair.value, Items):
+        hint = f"write {pair.key.text}: {{contains: {foreign.shown(pair.value)}}}"
+        reading.error(pair.value, f'"{pair.key.text}" in {label} must be a map of what it gets, not a list', hint)
+        return None
     check = read_section(reading, pair.value, CheckKeys, f'"{pair.key.text}" in {label}')
     return None if check is None else Expected(pair.key, check)
 
@@ -142,6 +152,12 @@ class EventKeys(Section):
     """One event as a sender would send it."""
 
     noun = "an event of a test"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("given", "when", "type", "match", "sample", "trigger", "on"), "event"),
+        **dict.fromkeys(("input", "body", "data", "request"), "payload"),
+        **dict.fromkeys(("with", "override", "overrides", "patch"), "set"),
+        **dict.fromkeys(("without", "remove", "delete"), "unset"),
+    }
     together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in EVENTS]}
     event: Words | None = key(values.named, "a sample event of the source: contact.created")
     file: Words | None = key(values.named, "a file with the event's JSON, relative to this one")
@@ -189,6 +205,11 @@ def _event(reading: Reading, node: Node, label: str) -> EventKeys | None:
 @dataclass(frozen=True, kw_only=True)
 class TestKeys(EventKeys):
     noun = "a test"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **EventKeys.foreign,
+        **dict.fromkeys(("then", "expected", "expects", "output", "should", "assert", "to", "destinations"), "expect"),
+        **dict.fromkeys(("title", "description", "it"), "name"),
+    }
     together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in (*EVENTS, "events")]}
     #: Keeps pytest from collecting it.
     __test__ = False
@@ -216,7 +237,7 @@ class TestKeys(EventKeys):
 
 @shaped({"type": ["array", "null"], "items": {"$ref": TestKeys}})
 def read_tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...] | None:
-    if is_nothing(node):
+    if values.is_nothing(node):
         return ()
     if not isinstance(node, Items):
         if not isinstance(node, Broken):

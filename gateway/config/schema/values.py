@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gateway import presets
+from gateway.config.schema import durations
 from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
 from gateway.config.text import variables
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
@@ -35,7 +36,8 @@ def expect_scalar(reading: Reading, node: Node, label: str) -> Scalar | None:
     if isinstance(node, Broken):
         return None
     if not isinstance(node, Scalar):
-        reading.error(node, f"{label} must be one value, not a {'map' if isinstance(node, Map) else 'list'}")
+        kind, hint = ("map", "write the value itself") if isinstance(node, Map) else ("list", "keep one of them")
+        reading.error(node, f"{label} must be one value, not a {kind}", hint)
         return None
     if node.empty or node.value is None:
         reading.error(node, f"{label} has no value", 'write one, or remove the key; write "" for an empty text')
@@ -48,6 +50,18 @@ def words(reading: Reading, node: Node, label: str) -> Words | None:
     """A text with its references replaced."""
     scalar = expect_scalar(reading, node, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve)
+
+
+@shaped(TEXT)
+def address(reading: Reading, node: Node, label: str) -> Words | None:
+    """A url with its references replaced."""
+    if isinstance(node, Items | Map):
+        kind = "map" if isinstance(node, Map) else "list"
+        hint = "write the address itself; a second one is a destination of its own"
+        reading.error(node, f"{label} must be one address, not a {kind}", hint)
+        return None
+    scalar = expect_scalar(reading, node, label)
+    return None if scalar is None else reading.resolved(scalar, reading.references.resolve, is_address=True)
 
 
 @shaped(TEXT)
@@ -89,9 +103,11 @@ def duration(least_s: float, most: str) -> Parser[float]:
 
     def convert(written: Words, label: str) -> float:
         if DURATION.fullmatch(written.text) is None:
-            digits = _DIGITS.fullmatch(written.text) is not None
-            hint = f"write {written.shown}s" if digits else "write a number with ms, s, m, h or d: 10s, 1h30m"
-            raise Unfit(f'{label}: "{written.shown}" {"has no unit" if digits else "is not a valid duration"}', hint)
+            what = "has no unit" if _DIGITS.fullmatch(written.text) else "is not a valid duration"
+            # A value from outside is not repeated.
+            right = durations.instead(written.text, least_s, most_s) if written.text == written.shown else ""
+            hint = right or "write a number with ms, s, m, h or d: 10s, 1h30m"
+            raise Unfit(f'{label}: "{written.shown}" {what}', hint)
         value = seconds(written.text)
         if not least_s <= value <= most_s:
             raise Unfit(f'{label}: "{written.shown}" is out of range', f"write {least_s:g}s to {most}")
@@ -107,7 +123,9 @@ def size(least: int, most: str) -> Parser[int]:
     def convert(written: Words, label: str) -> int:
         found = SIZE.fullmatch(written.text)
         if found is None:
-            raise Unfit(f'{label}: "{written.shown}" is not a valid size', "write a number with KiB or MiB: 1MiB")
+            right = durations.size_instead(written.text) if written.text == written.shown else ""
+            hint = right or "write a number with KiB or MiB: 1MiB"
+            raise Unfit(f'{label}: "{written.shown}" is not a valid size', hint)
         value = size_in_bytes(written.text)
         if not least <= value <= size_in_bytes(most):
             raise Unfit(f'{label}: "{written.shown}" is out of range', f"write {least}B to {most}")
@@ -129,8 +147,8 @@ def integer(least: int, most: int) -> Parser[int]:
 
 #: Other words for true and false, and what to write instead.
 _MEANT: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("yes", "on", "y", "1"), "write true"),
-    **dict.fromkeys(("no", "off", "n", "0"), "write false"),
+    **dict.fromkeys(("true", "yes", "on", "y", "1"), "write true"),
+    **dict.fromkeys(("false", "no", "off", "n", "0"), "write false"),
 }
 
 
@@ -225,16 +243,30 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
 
 
 #: Keys of a map of which only the value is meant.
-_NAMING: Final = frozenset({"type", "types", "event", "event_type", "name", "destination", "source"})
+NAMING: Final = frozenset({"type", "types", "event", "event_type", "name", "destination", "source"})
 
 
 def _as_list(node: Map) -> str:
     """The values that a map is meant as: ``{crm}``, ``{type: contact.created}``."""
     found = [
-        pair.value.text if pair.key.text in _NAMING and isinstance(pair.value, Scalar) else pair.key.text
+        pair.value.text if pair.key.text in NAMING and isinstance(pair.value, Scalar) else pair.key.text
         for pair in node.pairs
+        if pair.key.text in NAMING or (isinstance(pair.value, Scalar) and pair.value.value in (None, True))
     ]
-    return (found[0] if len(found) == 1 else f"[{', '.join(found)}]") if all(found) and found else "[one, two]"
+    if len(found) < len(node.pairs) or not all(found):
+        return "[one, two]"
+    return found[0] if len(found) == 1 else f"[{', '.join(found)}]"
+
+
+def is_nothing(node: Node) -> bool:
+    """Whether a value is empty or null."""
+    return isinstance(node, Scalar) and node.value is None
+
+
+def named_in(node: Map) -> str:
+    """The name that a map of one key is meant as: ``{name: crm}``; empty if it is not."""
+    named = [pair.value.text for pair in node.pairs if pair.key.text in NAMING and isinstance(pair.value, Scalar)]
+    return named[0] if len(named) == len(node.pairs) == 1 else ""
 
 
 def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:

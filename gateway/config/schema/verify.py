@@ -1,15 +1,20 @@
 """The keys of ``verify``: how the requests of a source are verified."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
-from gateway import signatures
+from gateway import presets, signatures
 from gateway.config.schema import values
+from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words, shape_of, shaped
-from gateway.config.text.reader import Node, Scalar
+from gateway.config.schema.signed import algorithm_like, signed
+from gateway.config.text.reader import Map, Node, Pair, Scalar, hide_all
 from gateway.model import Secret
 from gateway.signatures.declared import ENCODINGS, KEYS
+from gateway.wording import folded
 
 
 @shaped(shape_of(values.secret))
@@ -41,15 +46,78 @@ class CertificateKeys(Section):
     )
 
 
+def _beside(_pair: Pair, _around: Map) -> str:
+    return "write secret in the source, beside verify"
+
+
+def _hmac(pair: Pair, _around: Map) -> str:
+    """``hmac: sha256``, ``type: hmac``, ``hmac: {header: x-sig}``: a signature."""
+    inner = {each.key.text: each.value for each in pair.value.pairs} if isinstance(pair.value, Map) else {}
+    header, named = inner.get("header"), inner.get("algorithm", pair.value)
+    found = _ALGORITHM.fullmatch(algorithm_like(named.text)) if isinstance(named, Scalar) else None
+    name = header.text if isinstance(header, Scalar) and _HEADER.fullmatch(header.text) else "x-signature"
+    return f"write signature: {{header: {name}, algorithm: {found[1] if found else 'sha256'}}}"
+
+
+_ALGORITHM: Final = re.compile(r"write ([a-z0-9-]+).*")
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
+
+
+def _addresses(_pair: Pair, _around: Map) -> str:
+    return "write signature, token, basic, bearer or jwt: an address can be forged, and verifies no sender"
+
+
+@shaped(shape_of(values.boolean))
+def _flag(reading: Reading, node: Node, label: str) -> bool | None:
+    """A way that has nothing but the secret of the source, which is not written here."""
+    if isinstance(node, Scalar) and node.text.lower() in ("true", "false", "yes", "no", "on", "off"):
+        return values.boolean(reading, node, label)
+    hide_all(reading.report, node)
+    reading.error(
+        node, f"{label} must be true or false", "write true, and the secret itself under secret of the source"
+    )
+    return None
+
+
+def _in_words(text: str) -> str:
+    """What to write instead of a way to verify in one word, or of a preset."""
+    if text in presets.NAMES:
+        return f"write preset: {text}"
+    return f"write verify: {_WAYS.get(folded(text), _SIGNED)}"
+
+
+_SIGNED: Final = "{signature: {header: x-signature}}, as the sender documents it"
+_WAYS: Final = {
+    "token": "{token: {header: x-token}}",
+    "bearer": "{bearer: true}",
+    "basic": "{basic: {user: ...}}",
+    "jwt": "{jwt: {jwks: https://..., audience: ...}}",
+    "false": "none, if anyone may send events",
+    "off": "none, if anyone may send events",
+    **{
+        word: f"{{signature: {{header: x-signature, algorithm: {algorithm}}}}}"
+        for algorithm in ("sha1", "sha256", "sha512")
+        for word in (algorithm, f"hmac{algorithm}", *(["hmac", "signature"] if algorithm == "sha256" else []))
+    },
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignatureKeys(Section):
     noun = "verify.signature"
-    foreign = dict.fromkeys(("hash", "digest", "algo", "alg", "method"), "algorithm")
+    instead_of_text = "signature: {header: x-signature}"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("hash", "digest", "algo", "alg", "method", "hmac", "type"), "algorithm"),
+        **dict.fromkeys(("secret", "key_secret"), _beside),
+        **dict.fromkeys(("format", "signed_payload", "payload", "template", "message", "content"), "signed"),
+    }
     header: Words | None = key(values.words, "the header that holds it: x-signature")
     body: Words | None = key(values.words, "or its path in the payload: signature.signature")
-    algorithm: str | None = key(values.choice(signatures.ALGORITHMS, "algorithm"), "the digest; sha256 if left out")
+    algorithm: str | None = key(
+        values.choice(signatures.ALGORITHMS, "algorithm", advice=algorithm_like), "the digest; sha256 if left out"
+    )
     encoding: str | None = key(values.choice(ENCODINGS, "encoding"), "hex, base64 or base64url; hex if left out")
-    signed: Words | None = key(values.words, 'what is signed: "{timestamp}.{body}"; the body if left out')
+    signed: Words | None = key(signed, 'what is signed: "{timestamp}.{body}"; the body if left out')
     prefix: Words | None = key(values.words, "the text before each signature: sha256=")
     fields: FieldsKeys | None = key(
         nested(FieldsKeys), "for a header that is a list of name=value: {signature: v1, timestamp: t}"
@@ -94,6 +162,12 @@ class InHeaderKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class TokenKeys(Section):
     noun = "verify.token"
+    instead_of_text = "token: {header: x-token}"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("secret", "value", "token"), _beside),
+        "param": "query",
+        "parameter": "query",
+    }
     header: Words | None = key(values.words, "the header that holds it: x-token")
     query: Words | None = key(values.words, "or the field of the query: key")
     payload: Words | None = key(values.words, "or its path in the payload: auth.token")
@@ -102,12 +176,18 @@ class TokenKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class UserKeys(Section):
     noun = "verify.basic"
+    instead_of_text = "basic: {user: ...}, and the password under secret of the source"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(("username", "login", "name"), "user"),
+        **dict.fromkeys(("password", "pass", "passwd", "secret"), _beside),
+    }
     user: Words | None = key(values.words, "the user name; the secret is the password", required=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JwtKeys(Section):
     noun = "verify.jwt"
+    instead_of_text = "jwt: {jwks: https://..., audience: ...}"
     jwks: Words | None = key(
         values.words,
         'the address of the sender\'s keys, or the keys: https://auth.example.com/.well-known/jwks.json, "${file:keys.pem}"',
@@ -124,6 +204,14 @@ class JwtKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class VerifyKeys(Section):
     noun = "verify"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(
+            ("hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "sha256", "type", "method", "scheme", "algorithm"),
+            _hmac,
+        ),
+        **dict.fromkeys(("secret", "key"), _beside),
+        **dict.fromkeys(("ip", "ips", "allow", "allowlist", "whitelist", "allowed_ips"), _addresses),
+    }
     signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
     timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature must cover it")
     id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} stands for")
@@ -137,9 +225,9 @@ class VerifyKeys(Section):
         nested(TokenKeys), "the secret itself: {header: x-token}, {query: key} or {payload: auth.token}"
     )
     jwt: JwtKeys | None = key(nested(JwtKeys), "a JSON Web Token that the sender signs with its own key")
-    bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
+    bearer: bool | None = key(_flag, "true: Authorization: Bearer and the secret")
     basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
-    url_secret: bool | None = key(values.boolean, "true: the secret is the last part of the path: /in/name/secret")
+    url_secret: bool | None = key(_flag, "true: the secret is the last part of the path: /in/name/secret")
     handshake_token: Secret | None = key(
         _handshake_token, "the token that a handshake presents; the secret if left out"
     )
@@ -149,6 +237,9 @@ class VerifyKeys(Section):
 def read_verify(reading: Reading, node: Node, label: str) -> "VerifyKeys | Scalar | None":
     if isinstance(node, Scalar) and node.text == "none":
         return node
+    if isinstance(node, Scalar) and not node.empty:
+        reading.error(node, f'{label} is "none", or a map', _in_words(node.text))
+        return None
     return read_section(reading, node, VerifyKeys, label)
 
 

@@ -20,6 +20,8 @@ _LIKE: Final = "write http://proxy.example.com:3128, https://..., socks5h://... 
 #: Bytes of each half of a login that SOCKS can carry (RFC 1929).
 _LONGEST_OF_SOCKS: Final = 255
 _AUTHORITY: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
+#: A host and its port, without a scheme and a login.
+_PLACE: Final = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}")
 _TEXT: Final = re.compile(r"[\x20-\x7e]+")
 
 
@@ -50,6 +52,8 @@ def _proxy(written: Words, label: str) -> str:
     scheme, separator, rest = address.partition("://")
     if scheme not in _PROXIES or not separator:
         hint = "write socks5h://: names are looked up by the proxy" if scheme.startswith("socks") else _LIKE
+        if _PLACE.fullmatch(written.shown):
+            hint = f"write http://{written.shown}"
         raise Unfit(f"{label} does not start with http://, https:// or socks5h://", hint)
     if not re.fullmatch(r"[\x21-\x7e]+", address) or re.search(r"[/?#]", rest.removesuffix("/")):
         raise Unfit(f"{label} is not just scheme, login, host and port", _LIKE)
@@ -126,6 +130,8 @@ _min: Final[Parser[str]] = values.typed(_version, {"anyOf": [{"enum": ["1.2", "1
 @dataclass(frozen=True, kw_only=True)
 class TlsKeys(Section):
     noun = "tls"
+    is_text_secret = False
+    instead_of_text = "tls: {ca: its-ca.pem} to trust a certificate of your own: certificates are always verified"
     together: ClassVar[Shape] = {"minProperties": 1, "dependentRequired": {"key": ["cert"]}}
     ca: Words | None = key(
         values.words,

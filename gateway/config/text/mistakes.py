@@ -7,14 +7,14 @@ from typing import Final
 import yaml
 
 from gateway.config.text import indentation, variables
-from gateway.config.text.compared import compared
+from gateway.config.text.compared import all_but, compared, excluded
 from gateway.config.text.nested import nested
 from gateway.config.text.spots import Mistake, Spot, text_of
 
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
 _KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
 _BARE_REFERENCE: Final = re.compile(
-    r"""(?P<before>[{\[,:]\s*)(?P<value>(?:[^\s"'{}\[\],:]|:(?=\S))*)(?P<reference>\$\{[^}]*\})"""
+    r"""(?P<before>[{\[,:]\s*)(?P<value>(?:[^\s"'{}\[\],:]|:(?=\S))*)(?P<reference>\$\{(?:\{[^}]*\})?[^}]*\})"""
 )
 _BRACES_VALUE: Final = re.compile(
     r"(?P<key>[\w.\-]+:)\s+(?P<value>[^\s\"'|>{\[][^\"'{},]*\{\{.*?\}\}[^,}\s]*|\{\{.*?\}\}[^,}#]*)"
@@ -113,7 +113,9 @@ def _bare_reference(spot: Spot) -> Mistake | None:
     if found is None or "expected" not in spot.problem:
         return None
     behind = re.match(r"[^\s,}\]]*", spot.text[found.end() :])
-    value = (found["value"] + found["reference"] + (behind[0] if behind else "")).strip("‘’“”")
+    variable = re.fullmatch(r"\$\{\{\s*(?:env\.|secrets\.)?([A-Z_][A-Z0-9_]*)\s*\}\}", found["reference"])
+    reference = f"${{{variable[1]}}}" if variable else found["reference"]
+    value = (found["value"] + reference + (behind[0] if behind else "")).strip("‘’“”")
     message = f"inside {{ }} and [ ], a value that contains {found['reference']} needs quotes"
     return Mistake(spot.line, found.start("value") + 1, message, f'write "{value}"')
 
@@ -122,6 +124,9 @@ _RESERVED: Final = {"@": "", "`": "", "%": "", "*": "an alias", "&": "an anchor"
 
 
 def _comparison(line: int, column: int, text: str) -> Mistake | None:
+    if name := excluded(text, column):
+        hint = f"leave it out, and write where: {{{all_but([name])}}}"
+        return Mistake(line, column, f'"!{name}" excludes a type, which a pattern cannot do', hint)
     found = compared(text, column)
     return found and Mistake(line, column, f'"{found[0]}" is not an operator here', f"write {found[1]}")
 
@@ -130,20 +135,41 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
     """A value whose first character is reserved in YAML."""
     if (mistake := _comparison(line, column, text_of(lines, line))) is not None:
         return mistake
-    value = re.match(r"[^#\n]*", text_of(lines, line)[column - 1 :])
-    if value is None or value[0][:1] not in _RESERVED:
+    before, value = text_of(lines, line)[: column - 1], _plain(text_of(lines, line), column)
+    if value[:1] not in _RESERVED:
         return None
-    if text_of(lines, line)[:column].endswith("{%"):
+    if f"{before}{value[0]}".endswith("{%"):
         return _jinja_tag(line, column - 1, lines)
-    key = re.search(r"([\w.\-]+:\s)\s*$", text_of(lines, line)[: column - 1])
-    meaning = _RESERVED[value[0][0]]
-    sign = value[0][0]
+    key = re.search(r"([\w.\-]+:\s)\s*$", before)
+    sign, meaning = value[0], _RESERVED[value[0]]
     message = (
         f'YAML reads a value that starts with "{sign}" as {meaning}'
         if meaning
         else f'a value that starts with "{sign}" needs quotes'
     )
-    return Mistake(line, column, message, f"write {key[1] if key else ''}{_quoted(value[0])}")
+    variable = _TAG_OF_VARIABLE.fullmatch(value.strip())
+    written = f'"${{{variable["name"].upper()}}}"' if variable else _quoted(value)
+    return Mistake(line, column, message, f"write {key[1] if key else ''}{written}")
+
+
+#: A value from elsewhere, as other programs tag it: ``!secret name``, ``!ENV ${NAME}``.
+_TAG_OF_VARIABLE: Final = re.compile(
+    r"!(?:secret|env|env_var)\s+['\"]?\$?\{?(?P<name>[A-Za-z_]\w*)\}?['\"]?", re.IGNORECASE
+)
+
+
+def _plain(text: str, column: int) -> str:
+    """The value without quotes that begins at a column: up to a comment, or to the end of its place in braces."""
+    value = re.split(r"#|\n", text[column - 1 :], maxsplit=1)[0]
+    before = re.sub(r"\"[^\"]*\"|'[^']*'", "", text[: column - 1])
+    if before.count("{") + before.count("[") <= before.count("}") + before.count("]"):
+        return value
+    depth = 0
+    for at, sign in enumerate(value):
+        depth += (sign in "{[") - (sign in "}]")
+        if depth < 0 or (sign == "," and not depth):
+            return value[:at]
+    return value
 
 
 def _jinja_tag(line: int, column: int, lines: Sequence[str]) -> Mistake:

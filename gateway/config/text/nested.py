@@ -25,9 +25,11 @@ MAPS: Final = frozenset(
         "where",
     }
 )
+_VALUE: Final = r"(?P<value>\{[^{}]*\}|\[[^\[\]]*\]|\"[^\"]*\"|'[^']*'|[^\s{}\[\]\"',#][^{},#]*?)\s*(?:[,}#]|$)"
+#: One more pair of the same map.
+_MORE: Final = re.compile(rf"\s*,\s*(?P<name>[^\s\"'{{}},:]+):\s+{_VALUE}")
 _LINE: Final = re.compile(
-    rf"(?:^\s*(?:-\s+)*|[{{,]\s*)(?P<key>{'|'.join(sorted(MAPS))}):\s+(?P<name>[^\s\"'{{}},:]+)(?P<colon>:)\s+"
-    r"(?P<value>\{[^{}]*\}|\[[^\[\]]*\]|\"[^\"]*\"|'[^']*'|[^\s{}\[\]\"',#][^{},#]*?)\s*(?:[,}#]|$)"
+    rf"(?:^\s*(?:-\s+)*|[{{,]\s*)(?P<key>{'|'.join(sorted(MAPS))}):\s+(?P<name>[^\s\"'{{}},:]+)(?P<colon>:)\s+{_VALUE}"
 )
 
 
@@ -36,4 +38,11 @@ def nested(text: str) -> tuple[int, str] | None:
     found = _LINE.search(text)
     if found is None:
         return None
-    return found.start("colon") + 1, f"{found['key']}: {{{found['name']}: {found['value']}}}"
+    pairs = [f"{found['name']}: {found['value']}"]
+    # In braces, what follows belongs to the map around it.
+    is_block = not text[: found.start("key")].strip(" -")
+    at = found.end("value")
+    while is_block and (more := _MORE.match(text, at)):
+        pairs.append(f"{more['name']}: {more['value']}")
+        at = more.end("value")
+    return found.start("colon") + 1, f"{found['key']}: {{{', '.join(pairs)}}}"

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import yaml
 from msgspec import Struct, field
 
-from gateway.config.text import mistakes
+from gateway.config.text import mistakes, sharing
 from gateway.config.text.report import Report
 from gateway.errors import ConfigError, Place
 
@@ -94,6 +94,12 @@ def read(data: bytes, report: Report, begin: str = "version: 1") -> Node:
         node = _Builder(report).build(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as error:
         mistake = mistakes.explain(error, report.lines)
+        mark = getattr(error, "problem_mark", None)
+        reported = {each.place.line for each in report.problems if each.place.file == report.file}
+        if reported & {mistake.line, mark.line if mark else 0}:
+            # It is what was reported, on this line or on the one above, that the parser cannot make sense of.
+            report.is_yaml = False
+            raise ConfigError(report.sorted()) from None
         raise _fatal(report, mistake.message, mistake.hint, mistake.line, mistake.column) from None
     if node is None:
         raise _fatal(report, "the file is empty", f"start with: {begin}")
@@ -191,7 +197,7 @@ class _Builder:
         elif isinstance(event, yaml.CollectionEndEvent):
             self._put(self._end(self._open.pop()))
         elif isinstance(event, yaml.AliasEvent):
-            self._put(self._refused(event, "*", "an alias"))
+            self._put(self._alias(event))
         elif isinstance(event, yaml.ScalarEvent):
             self._put(self._marked(event) or self._scalar(event))
 
@@ -242,7 +248,7 @@ class _Builder:
             self._report.error(key.place, "a key must be a text", "write key: value")
             return None
         if key.text == "<<":
-            self._report.error(key.place, "merge keys (<<) are not allowed", "write the keys out")
+            self._report.error(key.place, "merge keys (<<) are not allowed", sharing.instead(self._path()))
             return None
         if isinstance(value, Scalar) and value.empty:
             # The parser places a missing value after the key, often on the next line.
@@ -270,15 +276,33 @@ class _Builder:
     def _marked(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> Broken | None:
         """Refuse a node with an anchor or a tag."""
         if event.anchor is not None:
-            return self._refused(event, "&", "an anchor")
+            is_meant = isinstance(event, yaml.CollectionStartEvent) or event.style in ("|", ">")
+            return self._refused(event, "&", "an anchor", is_meant=is_meant)
         return None if event.tag is None else self._refused(event, "!", "a tag")
 
-    def _refused(self, event: yaml.NodeEvent, sign: str, name: str) -> Broken:
-        place = self._place(event.start_mark)
-        mistake = mistakes.reserved_sign(place.line, place.column, self._report.lines)
-        message = f'YAML reads a value that starts with "{sign}" as {name}'
+    def _alias(self, event: yaml.AliasEvent) -> Broken:
+        if "<<" in self._path():
+            # The merge key itself is reported.
+            return Broken(self._place(event.start_mark))
+        return self._refused(event, "*", "an alias")
+
+    def _refused(self, event: yaml.NodeEvent, sign: str, name: str, *, is_meant: bool = False) -> Broken:
+        """Report a node that YAML reads as something else than a text; ``is_meant``: it cannot be one."""
+        place, lines = self._place(event.start_mark), self._report.lines
+        anchor = getattr(event, "anchor", None) or ""
+        if is_meant or (anchor and sharing.is_shared(anchor, lines)):
+            message = f'"{sign}{anchor}" is {name}, which this file cannot have'
+            self._report.error(place, message, sharing.instead(self._path(), anchor))
+            return Broken(place)
+        mistake = mistakes.reserved_sign(place.line, place.column, lines)
+        message = mistake.message if mistake else f'YAML reads a value that starts with "{sign}" as {name}'
         self._report.error(place, message, mistake.hint if mistake else "put the text in quotes")
         return Broken(place)
+
+    def _path(self) -> Sequence[str]:
+        """The keys above what is read now, the outermost first."""
+        keys = [done.children[-1] for done in self._open if done.is_map and len(done.children) % 2]
+        return [key.text for key in keys if isinstance(key, Scalar)]
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         place = self._place(event.start_mark)

@@ -21,8 +21,12 @@ _MAX_FILE_BYTES: Final = 64 * 1024
 
 
 #: A variable as other programs refer to it, or as it is written too loosely; and a field in a JavaScript template.
-_NEARLY: Final = re.compile(r"\s*(?:(?:\w+\.)?env[.:]|secrets\.)?\s*(?P<name>[A-Z_][A-Z0-9_]*)\s*\}?")
-_FIELD: Final = re.compile(r"\s*(?P<field>(?:attrs|envelope|event|headers|payload|query|vars)\.[^}\n]*?)\s*\}")
+_NEARLY: Final = re.compile(
+    r"\{?\s*(?:(?:\w+\.)?env[.:]|secrets\.|vars\.)?\s*(?P<name>[A-Z_][A-Z0-9_]*)\s*(?::\?[^}]*)?(?:\}\}?|\Z)"
+)
+#: A default as a shell writes it without its colon, or another program without its hyphen.
+_DEFAULT: Final = re.compile(r"\s*(?P<name>[A-Z_][A-Z0-9_]*)\s*[:|-][^}]*\}")
+_FIELD: Final = re.compile(r"\{?\s*(?P<field>(?:attrs|envelope|event|headers|payload|query|vars)\.[^}\n]*?)\s*\}")
 
 
 def _meant(text: str, at: int) -> str:
@@ -30,7 +34,13 @@ def _meant(text: str, at: int) -> str:
     if at == len("${") and (found := _NEARLY.fullmatch(text, at)):
         return f"${{{found['name']}}}"
     if found := _FIELD.match(text, at):
-        return f"{{{{ {found['field']} }}}}"
+        return f"{{{{ {found['field'].strip()} }}}}"
+    if (found := _NEARLY.match(text, at)) and text[at] == "{":
+        return f"${{{found['name']}}}"
+    if text[at : at + 1] == "{":
+        return "{{ payload.name }} for a field of the event, or ${NAME} for a variable"
+    if at == len("${") and (found := _DEFAULT.fullmatch(text, at)):
+        return f"${{{found['name']}:-...}}"
     return "${NAME}, ${NAME:-default}, ${NAME:number} or ${file:/path}"
 
 
@@ -118,7 +128,8 @@ class References(Struct, frozen=True):
             # Whoever writes it may have only begun.
             pieces.missing.append(f"file:{name} (empty)")
         except OSError as error:
-            pieces.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
+            why = (error.strerror or "cannot be read").lower()
+            pieces.missing.append(f"file:{name} ({why})")
         except ValueError:
             pieces.missing.append(f"file:{name} (not UTF-8 text)")
         return self.stand_in

@@ -21,6 +21,9 @@ def names_of_keys(section=Section):
         ("  - {name: a, where: attrs.type: [a, b], to: crm}", "where: {attrs.type: [a, b]}"),
         ("    set: payload.items[0].sku: 'a, b'", "set: {payload.items[0].sku: 'a, b'}"),
         ("    headers: X-Tenant: 13", "headers: {X-Tenant: 13}"),
+        ("    where: attrs.type: lead, attrs.id: 5", "where: {attrs.type: lead, attrs.id: 5}"),
+        ("    where: attrs.type: [a, b], attrs.id: {gt: 5} # x", "where: {attrs.type: [a, b], attrs.id: {gt: 5}}"),
+        ("    - {where: attrs.type: lead, to: crm}", "where: {attrs.type: lead}"),
     ],
 )
 def test_a_map_on_the_line_of_its_key_is_shown_in_braces(line, written):

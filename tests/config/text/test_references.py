@@ -59,10 +59,10 @@ def test_all_that_is_not_there_is_named(references):
     assert found.missing == (
         "UNSET",
         "EMPTY",
-        "file:nowhere (No such file or directory)",
+        "file:nowhere (no such file or directory)",
         "file:binary (not UTF-8 text)",
         "file:empty (empty)",
-        "file:. (Is a directory)",
+        "file:. (is a directory)",
         "file:large (more than 64 KiB)",
     )
 

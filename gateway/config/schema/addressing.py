@@ -1,0 +1,106 @@
+"""The keys of an entry that people write in another shape: ``to``, ``match`` and ``text``, and parts of a message beside them."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.config.schema import elsewhere, trees, values
+from gateway.config.schema.instead import EXCLUDING, Remedy, condition, exclusion
+from gateway.config.schema.reading import Reading, Words, shape_of, shaped
+from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
+from gateway.destinations import KINDS
+from gateway.render import TemplateText
+
+
+def _part_of_body(pair: Pair, around: Map) -> str:
+    has_text = any(each.key.text == "text" for each in around.pairs)
+    return f"write body: {{text: ..., {pair.key.text}: ...}}" + (" instead of text" if has_text else "")
+
+
+def _url(_pair: Pair, around: Map) -> str:
+    if any(each.key.text == "to" for each in around.pairs):
+        return "remove it: the destination has the url, and path: is what is appended to it"
+    return "write to: the name of a destination, which has the url, and path: what is appended to it"
+
+
+def _to_kind(pair: Pair, around: Map) -> str:
+    """``slack: ...``: the type of a destination with what is sent there."""
+    if any(each.key.text == "to" for each in around.pairs):
+        return "write text"
+    return f"write to: the name of a destination of type {pair.key.text}, and text: what is sent there"
+
+
+def _message_of(node: Map) -> str:
+    """What to write instead of one destination with its content: ``{slack: hi}``, ``{leads: {text: hi}}``."""
+    pairs = node.pairs
+    if len(pairs) != 1:
+        return "write send instead of to, a list of messages: [{to: ..., text: ...}]"
+    name, value = pairs[0].key.text, pairs[0].value
+    if name in values.NAMING and isinstance(value, Scalar):
+        return f"write to: {value.text}"
+    if isinstance(value, Map) and value.pairs:
+        return f"write to: {name}, and {' and '.join(pair.key.text for pair in value.pairs)} beside it"
+    said = value.text if isinstance(value, Scalar) else ""
+    shown = said if _ONE_LINE.fullmatch(said) else "..."
+    return f"write to: {name}, and text: {shown} beside it" if said else f"write to: {name}"
+
+
+#: A text that a hint may repeat as it is written.
+_ONE_LINE: Final = re.compile(r"\w[^:#\n]{0,60}")
+
+
+@shaped(shape_of(values.names_list))
+def to(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    """The names of destinations. A map is one of them with its content."""
+    nodes = node.nodes if isinstance(node, Items) else (node,)
+    maps = [each for each in nodes if isinstance(each, Map)]
+    if isinstance(node, Scalar) and node.value is None:
+        reading.error(node, f"{label} names no destination", "write one, a list, or [] for an event that is not wanted")
+        return None
+    if isinstance(node, Scalar) and "{{" in node.text:
+        hint = "write a route for each destination, with where: an event chooses no destination"
+        reading.error(node, f"{label} is a template, and the name of a destination is literal", hint)
+        return None
+    if not maps:
+        return values.names_list(reading, node, label)
+    named = [values.named_in(each) for each in maps]
+    hint = f"write to: [{', '.join(named)}]" if len(named) > 1 and all(named) else _message_of(maps[0])
+    if len(maps) > 1 and not all(named):
+        hint = "write send instead of to, a list of messages: [{to: ..., text: ...}]"
+    reading.error(maps[0], f"{label} names destinations, and a map is no name", hint)
+    return None
+
+
+@shaped(shape_of(values.some_words))
+def match(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    """Patterns of types. A map is none."""
+    if not isinstance(node, Map):
+        return values.some_words(reading, node, label)
+    hint = "write a type, or a list of types: [contact.created, contact.updated]"
+    if len(node.pairs) == 1:
+        (pair,) = node.pairs
+        right = exclusion(pair, node) if pair.key.text in EXCLUDING else condition(pair, node)
+        hint = right if pair.key.text in EXCLUDING or right.startswith("write match") else hint
+    reading.error(node, f"{label} must be a type or a list of types, not a map", hint)
+    return None
+
+
+@shaped(trees.TEMPLATE)
+def text(reading: Reading, node: Node, label: str) -> TemplateText | None:
+    """A text. A list is its lines, and a map a body."""
+    if isinstance(node, Items):
+        reading.error(node, f"{label} must be one text, not a list", "write text: | and its lines below, indented")
+        return None
+    if isinstance(node, Map):
+        reading.error(node, f"{label} must be one text, not a map", "write body: for JSON, with {{ }} in its texts")
+        return None
+    return trees.template(reading, node, label)
+
+
+#: What other products call the keys of a message, and what to write instead.
+FOREIGN: Final[Mapping[str, Remedy]] = {
+    "json": "body: JSON, with {{ }} in its texts",
+    "url": _url,
+    **dict.fromkeys((*elsewhere.OF_MESSAGES, "username"), _part_of_body),
+    **dict.fromkeys((kind.name for kind in KINDS.values() if kind.needs_text), _to_kind),
+}

@@ -1,0 +1,82 @@
+"""What other products call the keys of a destination, and what to write instead."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.config.schema.instead import Remedy
+from gateway.config.text.reader import Map, Pair, Scalar
+from gateway.destinations import KINDS, Kind
+
+#: Parts of a message, which a route sends.
+OF_MESSAGES: Final = ("blocks", "attachments", "embeds", "cards", "icon_emoji", "icon_url", "avatar_url")
+_REFERENCE: Final = re.compile(r"\$\{[A-Za-z_]\w*\}")
+
+
+def kind_of(node: Map) -> Kind | None:
+    """The type of a destination as it is written; None if there is none of that name."""
+    written = next((pair.value for pair in node.pairs if pair.key.text == "type"), None)
+    return KINDS.get(written.text if isinstance(written, Scalar) else "http")
+
+
+def _reference(pair: Pair, name: str) -> str:
+    """The variable that a value refers to, or else one of that name."""
+    found = _REFERENCE.fullmatch(pair.value.text) if isinstance(pair.value, Scalar) else None
+    return found[0] if found else f"${{{name}}}"
+
+
+def _token(pair: Pair, around: Map) -> str:
+    kind = kind_of(around)
+    written = {each.key.text for each in around.pairs}
+    if kind is not None and kind.name == "slack":
+        keys = {
+            "url": "https://slack.com/api/chat.postMessage",
+            "auth": f'{{bearer: "{_reference(pair, "SLACK_BOT_TOKEN")}"}}',
+            "channel": '"#leads"',
+        }
+        *first, last = [f"{key}: {value}" for key, value in keys.items() if key == "auth" or key not in written]
+        return f"write {' and '.join(filter(None, (', '.join(first), last)))}"
+    if kind is not None and kind.name == "telegram":
+        return f"write url: the address https://api.telegram.org, and /bot{_reference(pair, 'TELEGRAM_TOKEN')} after it"
+    if kind is not None and "auth" not in kind.keys:
+        return f"write url: the whole address of the {kind.title} webhook, which is its login"
+    return f'write auth: {{bearer: "{_reference(pair, "TOKEN")}"}}'
+
+
+def _user(pair: Pair, around: Map) -> str:
+    kind = kind_of(around)
+    if kind is not None and kind.needs_text and ("auth" not in kind.keys or kind.name == "slack"):
+        return _part_of_message(pair, around)
+    return 'write auth: {basic: {user: ..., password: "${PASSWORD}"}}'
+
+
+def _part_of_message(pair: Pair, _around: Map) -> str:
+    return f"write body: {{text: ..., {pair.key.text}: ...}} in the route, whose message it is part of"
+
+
+def _message(_pair: Pair, _around: Map) -> str:
+    return "write text in the route that sends it"
+
+
+def _unverified(_pair: Pair, _around: Map) -> str:
+    return "write tls: {ca: its-ca.pem} to trust a certificate of your own: certificates are always verified"
+
+
+FOREIGN: Final[Mapping[str, Remedy]] = {
+    **dict.fromkeys(
+        ("token", "bot_token", "bearer", "access_token", "authorization", "Authorization", "authentication"), _token
+    ),
+    **dict.fromkeys(
+        ("key", "api_key", "apikey", "api-key", "x-api-key", "X-API-Key"),
+        'auth: {header: {name: x-api-key, value: "${API_KEY}"}}',
+    ),
+    **dict.fromkeys(("user", "username", "password", "basic"), _user),
+    **dict.fromkeys(("secret", "signing_secret"), 'sign: {secret: "${SIGN_SECRET}"}'),
+    **dict.fromkeys(OF_MESSAGES, _part_of_message),
+    "backoff": "retry: {first: 1s, max: 1h}, in which each wait is twice the one before",
+    **dict.fromkeys(("message", "msg", "content"), _message),
+    **dict.fromkeys(
+        ("verify", "verify_ssl", "ssl_verify", "verify_tls", "tls_verify", "skip_verify", "insecure_skip_verify"),
+        _unverified,
+    ),
+}

@@ -1,0 +1,27 @@
+"""Parts of a file that YAML's anchors, aliases and merge keys would share, and what this file has instead."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+#: What a map of conditions is below.
+_CONDITIONS: Final = frozenset({"where", "conditions"})
+#: Keys whose value may be a file, with the ending of one.
+_FILES: Final = {"text": ".txt.j2", "body": ".json.j2", "form": ".form.j2"}
+
+
+def is_shared(name: str, lines: Sequence[str]) -> bool:
+    """Whether a name is an anchor's and an alias's: with only one of them it is the beginning of a text."""
+    text = "\n".join(lines)
+    return all(re.search(rf"(?:^|[\s\[{{,]){sign}{re.escape(name)}(?![\w-])", text) for sign in ("&", r"\*"))
+
+
+def instead(path: Sequence[str], name: str = "name") -> str:
+    """What to write instead of an anchor or an alias below these keys, the outermost first."""
+    if _CONDITIONS.intersection(path):
+        return f"put the conditions into conditions: {{{name}: ...}}, and write where: {{is: {name}}}"
+    if path and path[-1] in _FILES:
+        return f"put it into the file templates/{name}{_FILES[path[-1]]}, and write template: {name}{_FILES[path[-1]]}"
+    if path and (path[0] in ("destinations", "defaults") or path[0].startswith("x-")):
+        return "write the keys that destinations share under defaults, once, and the others out"
+    return "write it out in each place; what several templates print can be under vars"

@@ -1,0 +1,76 @@
+"""What is written here instead of a function of a text, a list or an object that other languages have."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.render.filters import FILTERS
+from gateway.render.sandbox import TEXT_METHODS
+from gateway.wording import folded, suggest
+
+
+def _get(of: str, arguments: Sequence[str]) -> str:
+    if not arguments:
+        return ""
+    default = f" | default({arguments[1]})" if len(arguments) > 1 else ""
+    return f"write {of}{step(arguments[0])}{default}"
+
+
+def step(name: str) -> str:
+    """One step into an object by a name in quotes: ``.firstname``, ``["first name"]``."""
+    bare = name[1:-1]
+    return f".{bare}" if bare.isidentifier() and name[:1] in "'\"" else f"[{name}]"
+
+
+def _join(of: str, arguments: Sequence[str]) -> str:
+    # ", ".join(list), and list.join(", ")
+    values, between = (arguments[0], of) if arguments and of[:1] in "'\"" else (of, ", ".join(arguments))
+    return f"write {values} | join({between})"
+
+
+def _within(of: str, arguments: Sequence[str]) -> str:
+    return f"write {arguments[0]} in {of}" if arguments else ""
+
+
+def _part(of: str, arguments: Sequence[str]) -> str:
+    return (
+        f"write {of}[{':'.join((*arguments, ''))[:-1] if len(arguments) > 1 else f'{arguments[0]}:'}]"
+        if arguments
+        else ""
+    )
+
+
+def _replace(of: str, arguments: Sequence[str]) -> str:
+    return f"write {of} | replace({', '.join(arguments)})"
+
+
+def _joined(of: str, arguments: Sequence[str]) -> str:
+    return f"write {' ~ '.join((of, *arguments))}"
+
+
+_CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
+    "get": _get,
+    "join": _join,
+    **dict.fromkeys(("includes", "contains", "include", "has", "haskey", "hasownproperty"), _within),
+    **dict.fromkeys(("slice", "substring", "substr"), _part),
+    **dict.fromkeys(("replace", "replaceall", "gsub"), _replace),
+    **dict.fromkeys(("concat", "add"), _joined),
+    "charat": lambda of, arguments: f"write {of}[{', '.join(arguments)}]",
+    **dict.fromkeys(("tostring", "tos", "str"), lambda _of, _arguments: "remove it: ~ joins a value of any kind to a text"),
+    **dict.fromkeys(
+        ("strftime", "isoformat", "toisostring", "tolocaledatestring"),
+        lambda of, arguments: f'write {of} | date({arguments[0] if arguments else chr(34) + "%d.%m.%Y" + chr(34)})',
+    ),
+    **dict.fromkeys(("tolocalestring", "tofixed"), lambda of, arguments: f"write {of} | number({', '.join(arguments)})"),
+    "format": lambda _of, _arguments: "write the text itself, with each value in braces: No. {{ attrs.id }}",
+    **dict.fromkeys(("keys", "values"), lambda of, _arguments: f"write {{% for key, value in {of} | items %}}"),
+    **dict.fromkeys(("append", "push", "update"), lambda _of, _arguments: "remove it: a value of the event cannot be changed"),
+}  # fmt: skip
+
+
+def instead(of: str, name: str, arguments: Sequence[str]) -> str:
+    """The hint for a call of ``name`` on ``of``; empty if nothing is like it."""
+    if known := _CALLS.get(folded(name)):
+        return known(of, arguments)
+    if name in FILTERS:
+        return f"write {of} | {name}" + (f"({', '.join(arguments)})" if arguments else "")
+    return suggest(name, sorted(TEXT_METHODS), closeness=0.75)

@@ -1,0 +1,116 @@
+"""What an expression of JavaScript or Python is in Jinja. Pure; empty where it cannot be said."""
+
+import re
+from typing import Final
+
+_QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
+_OPENING, _CLOSING = "([{", ")]}"
+_EQUAL: Final = re.compile(r"([!=])==")
+
+
+def ternary(text: str) -> str:
+    """``a?b:c`` as ``b if a else c``, nested ones in parentheses; empty if there is none."""
+    question = _outside(text, "?", 0)
+    while question >= 0 and text[question + 1 : question + 2] in (".", "?"):
+        # a?.b and a ?? b
+        question = _outside(text, "?", question + 2)
+    if question < 0:
+        return ""
+    colon = _colon(text, question + 1)
+    if colon < 0:
+        return ""
+    condition, then, otherwise = (
+        part.strip() for part in (text[:question], text[question + 1 : colon], text[colon + 1 :])
+    )
+    condition = _EQUAL.sub(r"\1=", condition).replace("&&", " and ").replace("||", " or ").replace("  ", " ")
+    if not condition or not otherwise:
+        return ""
+    if not then:
+        return f"{condition} | default({otherwise}, true)"
+    return f"{_inner(then)} if {condition} else {_inner(otherwise)}"
+
+
+def _inner(text: str) -> str:
+    bare = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    nested = ternary(bare)
+    return f"({nested})" if nested else text
+
+
+def _colon(text: str, at: int) -> int:
+    """Where the colon of a question is; each question inside has its own."""
+    depth = 0
+    while at < len(text):
+        question, colon = _outside(text, "?", at), _outside(text, ":", at)
+        if colon < 0:
+            return -1
+        if 0 <= question < colon:
+            depth, at = depth + 1, question + 1
+        elif depth:
+            depth, at = depth - 1, colon + 1
+        else:
+            return colon
+    return -1
+
+
+def _outside(text: str, sign: str, at: int) -> int:
+    """Where a sign is outside of texts and brackets; -1 if it is nowhere."""
+    depth = 0
+    while at < len(text):
+        if quoted := _QUOTED.match(text, at):
+            at = quoted.end()
+            continue
+        if text[at] == sign and not depth:
+            return at
+        depth += (text[at] in _OPENING) - (text[at] in _CLOSING)
+        at += 1
+    return -1
+
+
+# --- Python ---
+
+_COMPREHENSION: Final = re.compile(
+    r"(?P<made>[^\[\](){}]+?)\s+for\s+(?P<one>\w+)\s+in\s+(?P<values>[\w.]+(?:\[[^\]]*\])*)(?:\s+if\s+(?P<only>.+?))?"
+)
+_AROUND: Final = re.compile(
+    r"(?:(?P<joined>\"[^\"]*\"|'[^']*')\.join\(|(?P<function>sum|any|all|list|len|max|min)\()?[\[(]?(?P<inner>.*?)[\])]*(?P<after>\s*\|.*)?",
+    re.DOTALL,
+)
+
+
+def comprehension(text: str) -> str:
+    """``[x.name for x in payload.items if x.ok]`` as filters; empty if it is none, or a loop says it better."""
+    around = _AROUND.fullmatch(text.strip())
+    found = _COMPREHENSION.fullmatch(around["inner"].strip()) if around else None
+    if around is None or found is None:
+        return ""
+    field = re.fullmatch(rf"{found['one']}\.([\w.]+)", found["made"].strip())
+    only = re.fullmatch(rf"(not\s+)?{found['one']}\.([\w.]+)", (found["only"] or "").strip())
+    if (found["only"] and only is None) or (field is None and found["made"].strip() != found["one"]):
+        return _as_loop(found)
+    written = found["values"]
+    if only is not None:
+        written += f' | {"rejectattr" if only[1] else "selectattr"}("{only[2]}")'
+    if around["function"] == "sum" and field is not None:
+        return f'{written} | sum_of("{field[1]}")'
+    if around["function"] in ("any", "all"):
+        return (
+            f'({written} | selectattr("{field[1]}") | list | length) > 0'
+            if field and around["function"] == "any"
+            else ""
+        )
+    written += f' | map("{field[1]}")' if field is not None else ""
+    after = {"len": " | list | length", "max": " | max", "min": " | min"}.get(around["function"] or "", "")
+    joined = f" | join({around['joined']})" if around["joined"] else ""
+    rest = (around["after"] or "").rstrip(" )")
+    return (
+        written
+        + after
+        + joined
+        + (f" {rest.strip()}{')' if rest.count('(') > rest.count(')') else ''}" if rest else "")
+    )
+
+
+def _as_loop(found: re.Match[str]) -> str:
+    """A loop, where no filter makes the same."""
+    only = f" if {found['only']}" if found["only"] else ""
+    return f"{{% for {found['one']} in {found['values']}{only} %}}{{{{ {found['made'].strip()} }}}}{{% endfor %}}"

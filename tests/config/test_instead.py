@@ -1,0 +1,191 @@
+"""What check says to write instead of another product's words can be pasted: the file then loads, and means the same."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config import load
+from gateway.config.schema import durations
+from gateway.config.schema.signed import algorithm_like
+from gateway.errors import ConfigError
+from gateway.signatures import ALGORITHMS
+from gateway.wording import duration, seconds
+from tests.config.given import HEAD
+
+ENTRY = "routes:\n  - name: r\n    {}\n"
+MATCHED = "routes:\n  - name: r\n    to: crm\n    match: contact.*\n    {}\n"
+DESTINATION = "  - name: r\n    to: [crm, other]\n"
+SOURCE = "version: 1\nsources:\n  own:\n    type: '{{payload.type}}'\n    secret: s3cret-of-the-tests\n    {}\n"
+
+
+def remedy(tmp_path, text):
+    """What the one problem of a file says to write."""
+    (tmp_path / "routes.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    (problem,) = refused.value.problems
+    return problem.hint.removeprefix("write ")
+
+
+def loads(tmp_path, text):
+    (tmp_path / "routes.yaml").write_text(text)
+    return load(tmp_path / "routes.yaml", environ={"TOKEN": "t" * 20, "SLACK_BOT_TOKEN": "xoxb-" + "t" * 20})
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("disabled: true", "enabled: false"),
+        ("active: false", "enabled: false"),
+        ("inactive: yes", "enabled: false"),
+        ("continue: false", "stop: true"),
+        ("dry_run: true", "shadow: true"),
+        ("when: attrs.type == 'lead'", "where: {attrs.type: lead}"),
+        ("when: attrs.id > 5 && attrs.type == 'lead'", "if: attrs.id > 5 and attrs.type == 'lead'"),
+        ("when: {attrs.type: lead}", "where: {attrs.type: lead}"),
+        ("filter: [{attrs.type: lead}, {attrs.id: 7}]", "where: {all: [{attrs.type: lead}, {attrs.id: 7}]}"),
+        ("unless: {attrs.type: lead}", "where: {not: {attrs.type: lead}}"),
+        ("unless: attrs.id > 5", "if: not (attrs.id > 5)"),
+        ("exclude: contact.deleted", "where: {event.type: {not: contact.deleted}}"),
+        (
+            "except: [contact.deleted, contact.updated]",
+            "where: {event.type: {not: [contact.deleted, contact.updated]}}",
+        ),
+        ("ignore: 'contact.d*'", "where: {event.type: {not: {glob: 'contact.d*'}}}"),
+        ("every: 15m", "digest: {every: 15m}"),
+    ],
+)
+def test_a_key_of_a_route(tmp_path, line, right):
+    written = remedy(tmp_path, HEAD + MATCHED.format(line))
+    assert written == right
+    assert loads(tmp_path, HEAD + MATCHED.format(written + ("\n    text: x" if "digest" in written else "")))
+
+
+@pytest.mark.parametrize(
+    ("lines", "right"),
+    [
+        ("to: {leads: hello}", "to: leads, and text: hello beside it"),
+        ("to: [{name: crm}, {name: log}]", "to: [crm, log]"),
+        ("to: leads\n    message: hi", "text"),
+        ("destination: crm", "to"),
+        ("to: leads\n    blocks: []", "body: {text: ..., blocks: ...}"),
+        ("to: leads\n    text: hi\n    username: bot", "body: {text: ..., username: ...} instead of text"),
+        ("to: slack\n    text: hi", "leads, which is of type slack"),
+        ("to: leads\n    text: [a, b]", "text: | and its lines below, indented"),
+        ("slack: hi", "to: the name of a destination of type slack, and text: what is sent there"),
+    ],
+)
+def test_a_message_under_another_name_is_one_problem(tmp_path, lines, right):
+    assert remedy(tmp_path, HEAD + ENTRY.format(lines)) == right
+
+
+@pytest.mark.parametrize(
+    ("lines", "right"),
+    [
+        ("url: https://crm.example.com\n    disabled: true", "enabled: false"),
+        ("url: https://crm.example.com\n    retries: 5", "retry: {attempts: 5}"),
+        ("url: https://crm.example.com\n    max_attempts: 5", "retry: {attempts: 5}"),
+        ("webhook_url: https://crm.example.com", "url"),
+        ("url: https://crm.example.com\n    username: me", 'auth: {basic: {user: ..., password: "${PASSWORD}"}}'),
+        ("url: https://crm.example.com\n    token: hush", 'auth: {bearer: "${TOKEN}"}'),
+        ("type: slack\n    url: https://hooks.slack.example/T0\n    username: bot", "body: {text: ..., username: ...} in the route, whose message it is part of"),
+        ("type: slack\n    token: hush", 'url: https://slack.com/api/chat.postMessage, auth: {bearer: "${SLACK_BOT_TOKEN}"} and channel: "#leads"'),
+        ('type: slack\n    channel: "#x"\n    token: "${SLACK_URL}"', 'url: https://slack.com/api/chat.postMessage and auth: {bearer: "${SLACK_URL}"}'),
+        ("type: discord\n    url: https://discord.example/T0\n    message: hi", "text in the route that sends it"),
+        ("url: crm.example.com/api", "https://crm.example.com/api"),
+        ("url: localhost:8080", "http://localhost:8080"),
+        ("url: CRM_URL", '"${CRM_URL}"'),
+        ("url: $CRM_URL", '"${CRM_URL}"'),
+    ],
+)  # fmt: skip
+def test_a_destination_under_other_keys_is_one_problem(tmp_path, lines, right):
+    text = HEAD + f"  other:\n    {lines}\n" + "routes:\n" + DESTINATION
+    assert remedy(tmp_path, text + ("    text: hi\n" if "type: " in lines else "")) == right
+
+
+def test_a_token_of_slack_is_no_address_even_if_it_comes_from_a_variable(tmp_path):
+    (tmp_path / "routes.yaml").write_text(HEAD + '  bot: {type: slack, url: "${SLACK_URL}"}\n')
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={"SLACK_URL": "xoxb-1-2-hush"})
+    (problem,) = refused.value.problems
+    assert 'auth: {bearer: "${SLACK_URL}"} and channel: "#leads"' in problem.hint
+    assert "hush" not in f"{problem}"
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("verify: sha512", "verify: {signature: {header: x-signature, algorithm: sha512}}"),
+        ("verify: token", "verify: {token: {header: x-token}}"),
+        ("verify: {hmac: {header: x-sig, algorithm: sha1}}", "signature: {header: x-sig, algorithm: sha1}"),
+        ("verify: {header: x-sig}", "signature: {header: x-sig}"),
+        ("verify: {signature: {header: x-sig, signed: '${timestamp}.${body}'}, timestamp: {header: x-at}}", 'signed: "{timestamp}.{body}"'),
+        ("verify: {signature: {header: x-sig, signed: '{{timestamp}}.{{raw_body}}'}}", 'signed: "{timestamp}.{body}"'),
+        ("verify: {signature: {header: x-sig, signed: timestamp.payload}}", 'signed: "{timestamp}.{body}"'),
+        ("verify: {signature: {header: x-sig, signed: '$body'}}", 'signed: "{body}"'),
+        ("verify: {signature: {header: x-sig, algorithm: hmac-sha256}}", "sha256, which is an HMAC"),
+        ("verify: github", "preset: github"),
+    ],
+)  # fmt: skip
+def test_a_way_to_verify_in_the_words_of_others_is_one_problem(tmp_path, line, right):
+    written = remedy(tmp_path, SOURCE.format(line))
+    assert written == right
+    if written.startswith("verify: "):
+        assert loads(tmp_path, SOURCE.format(written))
+    elif written.startswith("signature: "):
+        assert loads(tmp_path, SOURCE.format(f"verify: {{{written}}}"))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_algorithm_in_any_spelling_is_itself(name):
+    for text in (name.upper(), name.replace("-", "_"), name.replace("-", "")):
+        if text != name:
+            assert algorithm_like(text) == f"write {name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [("HMAC-SHA512", "sha512"), ("hmacWithSHA1", "sha1"), ("HS256", "sha256"), ("RS256", "rsa-sha256"), ("ES256", "ecdsa-p256"), ("EdDSA", "ed25519")],
+)  # fmt: skip
+def test_an_algorithm_under_another_name(text, right):
+    assert algorithm_like(text).startswith(f"write {right}")
+
+
+@pytest.mark.parametrize("text", ["md5", "sha384", "hmac-md5", "crc32", "bcrypt"])
+def test_an_algorithm_that_is_none_here_is_not_taken_for_another(text):
+    assert algorithm_like(text).startswith("known: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("5000", "write 5s"),
+        ("60000", "write 1m"),
+        ("30", "write 30s"),
+        ("1000", "write 1000s for seconds, or 1s for milliseconds"),
+        ("1.5", "write 1.5s"),
+        ("5 seconds", "write 5s"),
+        ("5sec", "write 5s"),
+        ("1 hour", "write 1h"),
+        ("90 mins", ""),
+        ("PT1M30S", "write 1m30s"),
+        ("00:01:30", "write 1m30s"),
+        ("2 weeks", ""),
+        ("0", ""),
+        ("soon", ""),
+    ],
+)
+def test_a_timeout_in_other_notations(text, hint):
+    assert durations.instead(text, 0.1, 3600) == hint
+
+
+@given(st.integers(1, 3600), st.sampled_from(["{} s", "{}sec", "{} seconds", "{}", "PT{}S"]))
+def test_a_number_of_seconds_in_any_notation_is_that_many_seconds(number, notation):
+    hint = durations.instead(notation.format(number), 0.1, 3600)
+    assert seconds(hint.removeprefix("write ").partition(" for seconds")[0]) == number
+
+
+@given(st.integers(1, 3600))
+def test_a_number_of_milliseconds_that_is_no_number_of_seconds_is_meant_as_such(number):
+    hint = durations.instead(str(number * 1000), 0.1, 3600)
+    assert duration(number) in hint
