@@ -198,8 +198,8 @@ async def test_a_senders_secret_is_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: path.write_text(""), "file:token (empty)"),
-        (lambda path: path.write_text("\n"), "file:token (empty)"),
+        (lambda path: path.write_text(""), "file:token (empty, line 3)"),
+        (lambda path: path.write_text("\n"), "file:token (empty, line 3)"),
         (lambda path: path.unlink(), "file:token (no such file or directory, line 3)"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "file:token (not UTF-8 text, line 3)"),
         (lambda path: path.write_text("x" * 70_000), "file:token (more than 64 KiB, line 3)"),
