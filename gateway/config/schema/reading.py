@@ -121,7 +121,7 @@ class Reading:
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text
         if not found.missing:
-            return Words(found.text, shown, node)
+            return Words(found.text, shown, node, breaks=found.breaks(node.text, node.breaks))
         if self._stand_ins:
             self._stand_ins[-1].was_used = True
             return Words(self._stand_ins[-1].text, shown, node, is_stand_in=True)
@@ -154,6 +154,8 @@ class Words:
     node: Scalar
     #: Whether it was made up because a variable is not set.
     is_stand_in: bool = False
+    #: Where the file begins its next lines, as of ``TemplateText``.
+    breaks: tuple[int, ...] | None = None
 
     @property
     def place(self) -> Place:
