@@ -11,6 +11,7 @@ from gateway.errors import Place
 from gateway.event.paths import ROOTS
 from gateway.render import TemplateText, Tree
 from gateway.render.reads import Reads, reads_of
+from gateway.render.silent import Silent, is_worth_reading, silent_in
 
 
 def headers_read(
@@ -60,6 +61,17 @@ def half_opened(
         yield from ((found[0], text.at(found.start())) for found in _HALF_OPENED.finditer(text.text))
 
 
+def silent_fields(
+    keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
+) -> Iterator[Silent]:
+    """Each field that can be missing without an error."""
+    conditions = [*_conditions(keys)]
+    for text in _with_files(keys, destinations, files):
+        is_condition = text in conditions
+        if is_condition or is_worth_reading(text.text):
+            yield from silent_in(text, is_condition=is_condition)
+
+
 def _with_files(
     keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
 ) -> Iterator[TemplateText]:
@@ -91,6 +103,8 @@ def _all_texts(keys: EntryKeys, destinations: Mapping[str, DestinationKeys]) -> 
     messages = _messages(keys)
     named = {name.text: None for each in messages for name in each.to or ()}
     yield from _conditions(keys)
+    if keys.once is not None and keys.once.per is not None:
+        yield keys.once.per
     for name in named:
         if name in destinations:
             yield from destinations[name].options.values()
@@ -108,8 +122,6 @@ def _conditions(keys: EntryKeys) -> Iterator[TemplateText]:
     for condition in (keys.condition, *(each.condition for each in keys.choose or ())):
         if condition is not None:
             yield in_braces(condition)
-    if keys.once is not None and keys.once.per is not None:
-        yield keys.once.per
 
 
 def in_braces(condition: TemplateText) -> TemplateText:

@@ -31,8 +31,13 @@ class Reads(Struct, frozen=True):
 def reads_of(text: TemplateText) -> Reads:
     """What a template reads that compiles."""
     source = Source.of(text)
-    tree = parse(_ENVIRONMENT, text)
+    tree = parsed(text)
     return Reads(tuple(_headers(tree, source)), tuple(_files(tree)))
+
+
+def parsed(text: TemplateText) -> nodes.Template:
+    """The tree of a template that compiles, as it is written."""
+    return parse(_ENVIRONMENT, text)
 
 
 def names_in(text: str) -> frozenset[str]:
