@@ -80,7 +80,7 @@ def path_of(node: nodes.Node, scope: _Scope) -> Path | None:
     return None if path is None else (*path, key)
 
 
-_Found = Iterator[tuple[nodes.Expr, Path, Use]]
+_Found = Iterator[tuple[nodes.Node, Path, Use]]
 _Expected = frozenset[Path]
 
 
@@ -121,7 +121,7 @@ class _Reader:
         path = path_of(node.iter, self._scope)
         if path is not None and path not in expected and not node.else_:
             yield node.iter, path, "loop"
-        element = {name.name: None for name in node.target.find_all(nodes.Name)}
+        element: dict[str, Path | None] = {name.name: None for name in node.target.find_all(nodes.Name)}
         if isinstance(node.target, nodes.Name):
             element = {node.target.name: None if path is None else (*path, EACH)}
         inner = _Reader({**self._scope, **element})
@@ -130,7 +130,7 @@ class _Reader:
         yield from inner.of_all(node.body, expected)
         yield from self.of_all(node.else_, expected)
 
-    def _test(self, node: nodes.Expr, expected: _Expected) -> _Found:
+    def _test(self, node: nodes.Node, expected: _Expected) -> _Found:
         path = path_of(node, self._scope)
         if path is not None:
             if path not in expected:
@@ -166,7 +166,7 @@ class _Reader:
         )
         return frozenset(path[:end] for path in read if path for end in range(2, len(path) + 1))
 
-    def _tested(self, node: nodes.Expr) -> _Expected:
+    def _tested(self, node: nodes.Node) -> _Expected:
         """Fields whose truth is tested."""
         path = path_of(node, self._scope)
         if path is not None:
@@ -174,7 +174,7 @@ class _Reader:
         parts = (node.left, node.right) if isinstance(node, nodes.And | nodes.Or) else ()
         return frozenset().union(*map(self._tested, parts))
 
-    def _thought_of(self, node: nodes.Expr) -> _Expected:
+    def _thought_of(self, node: nodes.Node) -> _Expected:
         """Fields that are tested for being missing."""
         missing = [node, *node.find_all((nodes.Not, nodes.Test))]
         tested = (
