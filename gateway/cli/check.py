@@ -19,15 +19,16 @@ from gateway.wording import count
 
 def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
     """Print every problem; 1 if one of them is an error, or a warning with ``strict``."""
-    exposed = surroundings.exposed_secrets(config.parent / ".env")
+    env_file = config.parent / ".env"
+    variables = (*surroundings.exposed_secrets(env_file), *surroundings.doubtful_variables(env_file))
     try:
         loaded = surroundings.loaded(config, no_env=no_env, tests=True)
     except ConfigError as error:
-        _FORMATS[output](config, [*error.problems, *exposed])
+        _FORMATS[output](config, [*error.problems, *variables])
         return 1
     # Without an environment this is not the machine of the gateway.
     unwritable = surroundings.unwritable(config, loaded, elsewhere=no_env)
-    warnings = [*loaded.warnings, *exposed, *unwritable]
+    warnings = [*loaded.warnings, *loaded.literal_secrets, *variables, *unwritable]
     _FORMATS[output](config, warnings)
     refused = strict and bool(warnings)
     if output == "text":

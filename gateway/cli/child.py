@@ -124,7 +124,7 @@ async def _own(setup: Setup) -> int:
     shadowed = setup.settings.shadow
     shadow = shadow_file(None if shadowed is None else Path(shadowed), loaded.env_file, loaded.environ)
     log_warnings(loaded.config.warnings)
-    surroundings.log_exposed_secrets(loaded.env_file)
+    surroundings.log_doubts(loaded.env_file)
     options = admin_options(loaded.environ, setup.admin.removeprefix("http://"))
     admin = _listener(setup)
     loopback_or_token(options, admin.getsockname()[0])

@@ -45,6 +45,8 @@ class Reading:
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.
     secrets: set[str] = field(default_factory=set)
+    #: Warnings of secrets that are written in the file itself.
+    literal: list[Problem] = field(default_factory=list)
     #: What could not be read, so that no name of it is unknown: whole sections, "destination", and single entries.
     unread: set[str | tuple[str, str]] = field(default_factory=set)
     #: The patterns under ``include``.
@@ -72,6 +74,13 @@ class Reading:
     def warning(self, where: Node | Place, message: str, hint: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
         self.report.warning(place, message, hint)
+
+    def is_literal(self, node: Scalar, label: str, noun: str) -> None:
+        """Note a secret that is written in the file; ``noun``: what it is, for the name of a variable: ``TOKEN``."""
+        owner = re.findall(r'"([^"]+)"', label)[-1:]
+        name = re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
+        hint = f'write "${{{name}}}", and {name}=... into .env'
+        self.literal.append(Problem(node.place, f"{label} is written in this file", hint, "warning"))
 
     def has_unread(self, noun: str) -> bool:
         """Whether there is one that could not be read."""
