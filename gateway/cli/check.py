@@ -28,7 +28,7 @@ def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
         return 1
     # Without an environment this is not the machine of the gateway.
     unwritable = surroundings.unwritable(config, loaded, elsewhere=no_env)
-    warnings = [*loaded.warnings, *loaded.literal_secrets, *variables, *unwritable]
+    warnings = [*loaded.warnings, *variables, *unwritable]
     _FORMATS[output](config, warnings)
     refused = strict and bool(warnings)
     if output == "text":
@@ -63,6 +63,7 @@ def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
 
 def _verdict(path: Path, config: Config, warned: int, *, refused: bool) -> Iterator[str]:
     """The lines below the warnings of a file that can be loaded; ``warned``: how many there are."""
+    yield from _secrets_in(config)
     yield from _private_addresses(config)
     warnings = count(warned, "warning")
     if refused:
@@ -110,6 +111,11 @@ def _counted(problems: Sequence[Problem]) -> str:
 
 def _errors(problems: Sequence[Problem]) -> int:
     return sum(problem.severity == "error" for problem in problems)
+
+
+def _secrets_in(config: Config) -> Iterator[str]:
+    """Information, not a finding: a file that nobody else reads may hold its secrets."""
+    return (f"{each.place}: {each.message}  ({each.hint})" for each in config.literal_secrets)
 
 
 def _private_addresses(config: Config) -> Iterator[str]:

@@ -22,6 +22,7 @@ from gateway.event.paths import (
     parse_path,
     position,
 )
+from gateway.render.values import REMEDY
 from gateway.wording import count, few, joined
 
 #: Types that a warning names; the rest are counted.
@@ -97,6 +98,13 @@ class Failures:
                 found.setdefault(above, []).append(each.called)
         said = (f"{above} in the {'sample' if len(of) == 1 else 'samples'} {few(of)}" for above, of in found.items())
         return ": " + ", ".join(said) if found else ""
+
+
+def with_field_meant(reason: str, samples: Sequence[Facts]) -> str:
+    """A reason why content fails; if it is a missing field, with the one that is meant by it instead of a default."""
+    found = _LACKING.search(reason)
+    right = better(found[1], samples) if found else ""
+    return f"{reason[: found.end()]}{right}{reason[found.end() :].removeprefix(REMEDY)}" if found and right else reason
 
 
 def _types(names: Sequence[str]) -> str:

@@ -101,7 +101,7 @@ class Config:
     shadow: "Config | None" = None
     tests: tuple[Test, ...] = ()
     warnings: tuple[Problem, ...] = ()
-    #: A warning for each secret that is written in the file itself.
+    #: Each secret that is written in the file itself, with what to write instead.
     literal_secrets: tuple[Problem, ...] = ()
     #: Hides the secrets of the file in everything that is printed.
     masks: Masks = field(default_factory=lambda: Masks(()))

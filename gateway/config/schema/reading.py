@@ -45,7 +45,7 @@ class Reading:
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.
     secrets: set[str] = field(default_factory=set)
-    #: Warnings of secrets that are written in the file itself.
+    #: Secrets that are written in the file itself, with what to write instead.
     literal: list[Problem] = field(default_factory=list)
     #: What could not be read, so that no name of it is unknown: whole sections, "destination", and single entries.
     unread: set[str | tuple[str, str]] = field(default_factory=set)
@@ -80,7 +80,7 @@ class Reading:
         owner = re.findall(r'"([^"]+)"', label)[-1:]
         name = re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
         hint = f'write "${{{name}}}", and {name}=... into .env'
-        self.literal.append(Problem(node.place, f"{label} is written in this file", hint, "warning"))
+        self.literal.append(Problem(node.place, f"{label} is written in this file, where others may read it", hint))
 
     def has_unread(self, noun: str) -> bool:
         """Whether there is one that could not be read."""
