@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from gateway import presets
 from gateway.config.text import variables
 from gateway.config.text.disk import Disk
 from gateway.config.text.reader import Node, Scalar
@@ -78,7 +79,8 @@ class Reading:
     def is_literal(self, node: Scalar, label: str, noun: str) -> None:
         """Note a secret that is written in the file; ``noun``: what it is, for the name of a variable: ``TOKEN``."""
         owner = re.findall(r'"([^"]+)"', label)[-1:]
-        name = re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
+        known = presets.load(owner[0]).variable if noun == "secret" and owner and owner[0] in presets.NAMES else ""
+        name = known or re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
         hint = f'write "${{{name}}}", and {name}=... into .env'
         self.literal.append(Problem(node.place, f"{label} is written in this file, where others may read it", hint))
 
