@@ -19,21 +19,27 @@ from gateway.wording import count
 
 def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
     """Print every problem; 1 if one of them is an error, or a warning with ``strict``."""
-    env_file = config.parent / ".env"
+    loaded, problems = everything(config, no_env=no_env)
+    _FORMATS[output](config, problems)
+    if loaded is None:
+        return 1
+    refused = strict and bool(problems)
+    if output == "text":
+        print("\n".join(_verdict(config, loaded, len(problems), refused=refused)))
+    return 1 if refused else 0
+
+
+def everything(path: Path, *, no_env: bool = False) -> tuple[Config | None, Sequence[Problem]]:
+    """The file, and every problem in it and around it; None if one is an error, in its tests or elsewhere."""
+    env_file = path.parent / ".env"
     variables = (*surroundings.exposed_secrets(env_file), *surroundings.doubtful_variables(env_file))
     try:
-        loaded = surroundings.loaded(config, no_env=no_env, tests=True)
+        loaded = surroundings.loaded(path, no_env=no_env, tests=True)
     except ConfigError as error:
-        _FORMATS[output](config, [*error.problems, *variables])
-        return 1
+        return None, [*error.problems, *variables]
     # Without an environment this is not the machine of the gateway.
-    unwritable = surroundings.unwritable(config, loaded, elsewhere=no_env)
-    warnings = [*loaded.warnings, *variables, *unwritable]
-    _FORMATS[output](config, warnings)
-    refused = strict and bool(warnings)
-    if output == "text":
-        print("\n".join(_verdict(config, loaded, len(warnings), refused=refused)))
-    return 1 if refused else 0
+    unwritable = surroundings.unwritable(path, loaded, elsewhere=no_env)
+    return loaded, [*loaded.warnings, *variables, *unwritable]
 
 
 def report(error: ConfigError) -> None:
@@ -57,7 +63,7 @@ def summary(path: Path, config: Config) -> str:
 def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
     for problem in problems:
         print(format_problem(problem))
-    if _errors(problems):
+    if errors(problems):
         print(_counted(problems))
 
 
@@ -104,12 +110,12 @@ def _property(text: str) -> str:
 
 def _counted(problems: Sequence[Problem]) -> str:
     """``1 problem, 2 warnings``."""
-    errors = _errors(problems)
-    warnings = len(problems) - errors
-    return count(errors, "problem") + (f", {count(warnings, 'warning')}" if warnings else "")
+    found = errors(problems)
+    warnings = len(problems) - found
+    return count(found, "problem") + (f", {count(warnings, 'warning')}" if warnings else "")
 
 
-def _errors(problems: Sequence[Problem]) -> int:
+def errors(problems: Sequence[Problem]) -> int:
     return sum(problem.severity == "error" for problem in problems)
 
 
