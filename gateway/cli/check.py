@@ -121,7 +121,7 @@ def errors(problems: Sequence[Problem]) -> int:
 
 def _secrets_in(config: Config) -> Iterator[str]:
     """Information, not a finding: a file that nobody else reads may hold its secrets."""
-    return (f"{each.place}: {each.message}  ({each.hint})" for each in config.literal_secrets)
+    return (f"note: {each.place}: {each.message}  ({each.hint})" for each in config.literal_secrets)
 
 
 def _private_addresses(config: Config) -> Iterator[str]:
