@@ -166,6 +166,11 @@ class RequestRefused(GatewayError):
     #: Labels the counter of refused requests: one of a few fixed words.
     reason: ClassVar[str] = "refused"
 
+    def __init__(self, why: str, answer: str = "") -> None:
+        """``why`` is for our log, ``answer`` for the sender."""
+        self.answer = answer or type(self).answer
+        super().__init__(why)
+
 
 class UnknownSource(RequestRefused):
     """No source in routes.yaml has this path."""
@@ -179,9 +184,7 @@ class BodyTooLarge(RequestRefused):
     status, answer, reason = 413, "body too large", "too_large"
 
     def __init__(self, why: str, said: str = "") -> None:
-        """``why`` is for our log, ``said`` for the sender."""
-        self.answer = f"{type(self).answer}{f': {said}' if said else ''}"
-        super().__init__(why)
+        super().__init__(why, f"{self.answer}{f': {said}' if said else ''}")
 
 
 class EncodingRefused(RequestRefused):
@@ -197,8 +200,7 @@ class MethodRefused(RequestRefused):
 
     def __init__(self, message: str, allowed: Sequence[str] = ("POST",)) -> None:
         self.allowed = tuple(allowed)
-        self.answer = f"method not allowed: send {' or '.join(allowed)}"
-        super().__init__(message)
+        super().__init__(message, f"method not allowed: send {' or '.join(allowed)}")
 
 
 class SignatureRefused(RequestRefused):
@@ -217,8 +219,7 @@ class Unparsable(RequestRefused):
     status, reason = 400, "unparsable"
 
     def __init__(self, why: str) -> None:
-        self.answer = why
-        super().__init__(why)
+        super().__init__(why, why)
 
 
 class NoRoom(RequestRefused):

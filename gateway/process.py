@@ -57,7 +57,11 @@ class Gateway(Struct, kw_only=True, dict=True):
     @cached_property
     def tokens(self) -> Tokens:
         """What attempts are sent with; has the access tokens of destinations."""
-        return Tokens(self.egress, self.store, clock=self.clock, monotonic=self.monotonic)
+        return Tokens(self.egress, self.store, clock=self.clock, monotonic=self.monotonic, asked=self._token_asked)
+
+    def _token_asked(self, host: str, took_s: float, error: str | None) -> None:
+        if self.spans is not None:
+            self.spans.token_asked(host, took_s, error)
 
     async def note(self, verb: Verb, subject: str, *, by: str, reason: str = "") -> None:
         """Record what somebody did, for the others who look after the gateway. Raises StoreUnavailable."""

@@ -91,7 +91,7 @@ class RoutesItem(pytest.Item):
         """Rehearse the event. Raises Failed."""
         from gateway.rehearsal.expectations import failures
 
-        found = failures(self.gateway_config, self.test, self.path.parent)
+        found = failures(self.gateway_config, self.test, self.path.parent, self.path.name)
         if found:
             raise Failed("\n".join(found))
 

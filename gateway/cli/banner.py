@@ -17,6 +17,7 @@ from gateway.rehearsal.example import Example, example
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import shown
+from gateway.wording import joined
 
 #: Where a gateway listens, and ``gateway send`` posts, unless something else is set.
 USUAL_ADDRESS: Final = "http://127.0.0.1:8080"
@@ -95,7 +96,7 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
 
 
 def _what_happens(config: Config, event: Example) -> str:
-    if not event.routes:
+    if not event.sent:
         return "no route sends it, and `gateway explain` says why"
     real = sorted(
         name
@@ -104,8 +105,13 @@ def _what_happens(config: Config, event: Example) -> str:
     )
     if real:
         return f"it is a test event and is sent FOR REAL to any of these that its routes name: {', '.join(real)}"
-    sends = f'the route "{event.routes[0]}" sends it'
-    return f"{sends}, and the message is in the inbox at once" if config.inboxes else f"{sends} at once"
+    routes, to = ([*dict.fromkeys(each)] for each in zip(*event.sent, strict=True))
+    who = f'the route "{routes[0]}" sends' if len(routes) == 1 else f"{len(routes)} routes send"
+    if len(event.sent) == 1:
+        what, then = "it", "the message is in the inbox at once"
+    else:
+        what, then = f"{len(event.sent)} messages, to {joined(to)}", "those are in the inbox at once"
+    return f"{who} {what}, and {then}" if config.inboxes else f"{who} {what} at once"
 
 
 def _send(config: Config, source: Source, event: Example, ingest_address: str) -> Sequence[str]:

@@ -19,20 +19,27 @@ from gateway.wording import count
 
 def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
     """Print every problem; 1 if one of them is an error, or a warning with ``strict``."""
-    exposed = surroundings.exposed_secrets(config.parent / ".env")
-    try:
-        loaded = surroundings.loaded(config, no_env=no_env, tests=True)
-    except ConfigError as error:
-        _FORMATS[output](config, [*error.problems, *exposed])
+    loaded, problems = everything(config, no_env=no_env)
+    _FORMATS[output](config, problems)
+    if loaded is None:
         return 1
-    # Without an environment this is not the machine of the gateway.
-    unwritable = surroundings.unwritable(config, loaded, elsewhere=no_env)
-    warnings = [*loaded.warnings, *exposed, *unwritable]
-    _FORMATS[output](config, warnings)
-    refused = strict and bool(warnings)
+    refused = strict and bool(problems)
     if output == "text":
-        print("\n".join(_verdict(config, loaded, len(warnings), refused=refused)))
+        print("\n".join(_verdict(config, loaded, len(problems), refused=refused)))
     return 1 if refused else 0
+
+
+def everything(path: Path, *, no_env: bool = False) -> tuple[Config | None, Sequence[Problem]]:
+    """The file, and every problem in it and around it; None if one is an error, in its tests or elsewhere."""
+    env_file = path.parent / ".env"
+    variables = (*surroundings.exposed_secrets(env_file), *surroundings.doubtful_variables(env_file))
+    try:
+        loaded = surroundings.loaded(path, no_env=no_env, tests=True)
+    except ConfigError as error:
+        return None, [*error.problems, *variables]
+    # Without an environment this is not the machine of the gateway.
+    unwritable = surroundings.unwritable(path, loaded, elsewhere=no_env)
+    return loaded, [*loaded.warnings, *variables, *unwritable]
 
 
 def report(error: ConfigError) -> None:
@@ -56,12 +63,13 @@ def summary(path: Path, config: Config) -> str:
 def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
     for problem in problems:
         print(format_problem(problem))
-    if _errors(problems):
+    if errors(problems):
         print(_counted(problems))
 
 
 def _verdict(path: Path, config: Config, warned: int, *, refused: bool) -> Iterator[str]:
     """The lines below the warnings of a file that can be loaded; ``warned``: how many there are."""
+    yield from _secrets_in(config)
     yield from _private_addresses(config)
     warnings = count(warned, "warning")
     if refused:
@@ -102,13 +110,18 @@ def _property(text: str) -> str:
 
 def _counted(problems: Sequence[Problem]) -> str:
     """``1 problem, 2 warnings``."""
-    errors = _errors(problems)
-    warnings = len(problems) - errors
-    return count(errors, "problem") + (f", {count(warnings, 'warning')}" if warnings else "")
+    found = errors(problems)
+    warnings = len(problems) - found
+    return count(found, "problem") + (f", {count(warnings, 'warning')}" if warnings else "")
 
 
-def _errors(problems: Sequence[Problem]) -> int:
+def errors(problems: Sequence[Problem]) -> int:
     return sum(problem.severity == "error" for problem in problems)
+
+
+def _secrets_in(config: Config) -> Iterator[str]:
+    """Information, not a finding: a file that nobody else reads may hold its secrets."""
+    return (f"note: {each.place}: {each.message}  ({each.hint})" for each in config.literal_secrets)
 
 
 def _private_addresses(config: Config) -> Iterator[str]:

@@ -42,7 +42,7 @@ from gateway.store.remote.asking import Asking
 from gateway.store.remote.store import RemoteStore
 from gateway.telemetry import sums
 from gateway.web import PROBES, Desk, ingest_app
-from gateway.workers.crew import FIGURES, LOOK, STANDING, Crew, Standing
+from gateway.workers.crew import FIGURES, LOOK, REFUSED, STANDING, Crew, Standing
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ async def _own(setup: Setup) -> int:
     shadowed = setup.settings.shadow
     shadow = shadow_file(None if shadowed is None else Path(shadowed), loaded.env_file, loaded.environ)
     log_warnings(loaded.config.warnings)
-    surroundings.log_exposed_secrets(loaded.env_file)
+    surroundings.log_doubts(loaded.env_file)
     options = admin_options(loaded.environ, setup.admin.removeprefix("http://"))
     admin = _listener(setup)
     loopback_or_token(options, admin.getsockname()[0])
@@ -140,6 +140,7 @@ async def _own(setup: Setup) -> int:
     parts = loaded.parts(store, crash_slot=CrashSlot(), part="upkeep", shadow=shadow)
     crew = Crew(store, setup.settings.workers)
     parts.dispatcher.holds.elsewhere = crew.in_flight
+    parts.rejections.elsewhere = crew.refusals
     control = socket.socket(fileno=setup.link)
     crew.follow(control)
 
@@ -234,7 +235,7 @@ async def _work(setup: Setup) -> int:
         await store.close()
         raise
     parts = loaded.parts(store, crash_slot=slot, part="deliveries")
-    asking.hear(partial(_hear, parts, asking))
+    asking.hear(_Hearing(parts, asking).hear)
 
     async def announce() -> None:
         hooks.begin(report())
@@ -274,12 +275,30 @@ async def _work(setup: Setup) -> int:
         await asking.close()
 
 
-def _hear(parts: Parts, asking: Asking, word: str, _what: bytes) -> None:
-    if word == LOOK:
-        parts.dispatcher.reread.set()
-        parts.replicas.beat_now()
-    elif word == FIGURES:
-        asking.tell(FIGURES, sums.taken())
+class _Hearing:
+    """What a worker does when the owner of the store tells it something."""
+
+    def __init__(self, parts: Parts, asking: Asking) -> None:
+        self._parts = parts
+        self._asking = asking
+        self._storing: set[asyncio.Task[None]] = set()
+
+    def hear(self, word: str, _what: bytes) -> None:
+        if word == LOOK:
+            self._parts.dispatcher.reread.set()
+            self._parts.replicas.beat_now()
+        elif word == FIGURES:
+            self._asking.tell(FIGURES, sums.taken())
+        elif word == REFUSED:
+            task = asyncio.get_running_loop().create_task(self._store_refused())
+            self._storing.add(task)
+            task.add_done_callback(self._storing.discard)
+
+    async def _store_refused(self) -> None:
+        # A full disk keeps nobody from reading.
+        with suppress(StoreUnavailable):
+            await self._parts.rejections.flush()
+        self._asking.tell(REFUSED, b"")
 
 
 def _part_of(limits: server.Limits, workers: int) -> server.Limits:

@@ -120,10 +120,17 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
             said = f"{path}: variables are not set here; the running gateway may have them"
             return Finding("config", "warn", said, "`gateway check` lists each with its line")
         return Finding("config", "fail", f"{path}: {loaded}", "`gateway check` lists each with its line")
-    if loaded.warnings:
-        warnings = count(len(loaded.warnings), "warning")
-        return Finding("config", "warn", f"{check.summary(path, loaded)}, {warnings}", "`gateway check` lists each")
-    return Finding("config", "ok", check.summary(path, loaded))
+    _, problems = check.everything(path)
+    # The file can be loaded, so its errors are about its tests.
+    in_tests = check.errors(problems)
+    found = [check.summary(path, loaded)]
+    if in_tests:
+        found.append(f"{count(in_tests, 'problem')} in its tests, which keep no event from being delivered")
+    if warnings := len(problems) - in_tests:
+        found.append(count(warnings, "warning"))
+    return Finding(
+        "config", "warn" if problems else "ok", ", ".join(found), "`gateway check` lists each" if problems else ""
+    )
 
 
 # --- the store ---

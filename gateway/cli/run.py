@@ -60,7 +60,7 @@ def serve(
         check.report(error)
         return 1
     log_warnings(loaded.warnings)
-    surroundings.log_exposed_secrets(env_file)
+    surroundings.log_doubts(env_file)
     read = partial(read_again, config, env_file, environ, dev=dev)
     try:
         return server.run(

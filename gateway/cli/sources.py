@@ -1,7 +1,6 @@
 """``gateway sources``: the known senders, and a fragment of routes.yaml for each."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -63,7 +62,7 @@ def show(name: str, *, as_json: bool) -> int:
 
 def fragment(preset: presets.Preset) -> str:
     """What to write into routes.yaml for a sender."""
-    variable = re.sub(r"[^A-Z0-9]+", "_", preset.name.upper()) + "_SECRET"
+    variable = preset.variable
     lines = ["sources:", f"  {preset.name}:", f"    preset: {preset.name}"]
     if any("jwt" in block for block in preset.verify):
         lines.append("    verify: {jwt: {jwks: https://auth.example.com/.well-known/jwks.json}}   # the sender's keys")

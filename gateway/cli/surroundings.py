@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import GatewayError, Place, Problem
+from msgspec.structs import replace
+
+from gateway.errors import ConfigError, GatewayError, Place, Problem
 
 if TYPE_CHECKING:
     from gateway.routing import Config
@@ -58,6 +60,16 @@ def exposed_secrets(env_file: Path | None) -> Sequence[Problem]:
     return (Problem(Place(env_file.name), said, remedy, "warning"),)
 
 
+def doubtful_variables(env_file: Path | None) -> Sequence[Problem]:
+    """A warning for each line of the file of variables that probably means something else. None if it cannot be read."""
+    from gateway.config import doubts
+
+    try:
+        return tuple(doubts(env_file, os.environ)) if env_file is not None else ()
+    except (OSError, ConfigError):
+        return ()
+
+
 def unwritable_files(config: "Config", *, elsewhere: bool = False) -> Iterator[tuple[str, str, str]]:
     """The destinations that are files to which nothing can be appended here: their name, what is wrong, the remedy.
 
@@ -91,11 +103,14 @@ def unwritable(path: Path, config: "Config", *, elsewhere: bool) -> Sequence[Pro
     ]
 
 
-def log_exposed_secrets(env_file: Path | None) -> None:
+def log_doubts(env_file: Path | None) -> None:
+    """Log what is doubtful about the file of variables."""
     from gateway import telemetry
 
-    for each in exposed_secrets(env_file):
-        telemetry.log("config.warning", place=str(env_file), message=f"{each.message}: {each.hint}")
+    for each in (*exposed_secrets(env_file), *doubtful_variables(env_file)):
+        telemetry.log(
+            "config.warning", place=str(replace(each.place, file=str(env_file))), message=f"{each.message}: {each.hint}"
+        )
 
 
 def loaded(path: Path, *, dev: bool = False, no_env: bool = False, tests: bool = False) -> "Config":

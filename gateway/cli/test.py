@@ -21,7 +21,7 @@ def test(*, config: Path, as_json: bool) -> int:
         raise NoTests(
             f'{config} has no tests: write some under tests: (the page "Write a test" of the documentation shows how)'
         )
-    results = [(each, failures(loaded, each, config.parent)) for each in loaded.tests]
+    results = [(each, failures(loaded, each, config.parent, config.name)) for each in loaded.tests]
     print(_as_json(results) if as_json else _as_text(results))
     return 1 if any(found for _, found in results) else 0
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.text.dotenv import read_env_file
+from gateway.config.text.dotenv import doubts, read_env_file
 from gateway.config.text.report import format_problem
 
 if TYPE_CHECKING:
     from gateway.routing import Config
 
-__all__ = ["format_problem", "load", "read_env_file"]
+__all__ = ["doubts", "format_problem", "load", "read_env_file"]
 
 
 def load(

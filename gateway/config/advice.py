@@ -10,22 +10,23 @@ from gateway import presets
 from gateway.config import slips
 from gateway.config.entries import EntryCompiler
 from gateway.config.failures import Failures
-from gateway.config.headers import fields_read, half_opened, headers_read
+from gateway.config.headers import fields_read, half_opened, headers_read, silent_fields
 from gateway.config.lookups import certain
-from gateway.config.mismatches import Values, mismatched, nearest, typo
+from gateway.config.mismatches import Values, better, lacks, mismatched, nearest, typo, written_as_field
 from gateway.config.reach import asks_existence, could_take, end_of_all, needs_value
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
-from gateway.errors import NothingChosen, Place
+from gateway.errors import NothingChosen, Place, Problem
 from gateway.event import tracks
 from gateway.event.conditions import Clause, changes_in
 from gateway.event.match import Rule
 from gateway.event.paths import EACH, MISSING, Facts, Path, elements, parse_path
 from gateway.event.patterns import fits, resource_and_action, widened
 from gateway.hiding import redaction
+from gateway.render.silent import Silent, Use
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
 from gateway.routing.gathering import Digest
@@ -49,6 +50,13 @@ _GIVEN_UP: Final[Facts] = {
 _FACTS_OF_SECTION: Final[Mapping[str, Facts]] = {
     "failed": {"delivery": _GIVEN_UP},
     "invalid": {"invalid": {"path": "payload.id", "reason": "is not an integer"}},
+}
+
+#: What follows if a field is missing, by how it is used.
+_SO: Final[Mapping[Use, str]] = {
+    "loop": "so this loop has nothing to repeat",
+    "test": "so this is never true",
+    "denial": "so this is always true",
 }
 
 Compiled = tuple[EntryKeys, Sequence[Entry]]
@@ -300,6 +308,28 @@ class Adviser:
         for path, place in fields_read(*read):
             if (place.file, place.line, path) not in self._lacking and (right := typo(path, facts)):
                 self._reading.warning(place, f"no sample has {path}", f'did you mean "{right}"?')
+        if self._are_covered(keys, samples):
+            for each in silent_fields(*read):
+                self._silent(each, samples)
+
+    def _are_covered(self, keys: EntryKeys, samples: Sequence[Sample]) -> bool:
+        """Whether there are samples of all that an entry matches, so that what none of them has is worth a warning."""
+        types = {each.event.type for each in samples}
+        return self._known.are_all_documented(self._compiler.sources(keys)) and all(
+            any(fits(pattern.text, each) for each in types) for pattern in keys.match or ()
+        )
+
+    def _silent(self, found: Silent, samples: Sequence[Sample]) -> None:
+        """Warn of a field that no sample has, and that is false or repeats nothing where others would fail."""
+        field, (root, *below) = written_as_field(found.path), found.path
+        is_sampled = below and root not in (*_UNSAMPLED, "event") and all(root in each.facts for each in samples)
+        is_told = (found.place.file, found.place.line, field) in self._lacking
+        facts = [each.facts for each in samples]
+        if not is_sampled or is_told or typo(field, facts) or not all(lacks(each, found.path) for each in facts):
+            return
+        message = f"no sample has {field}, {_SO[found.use]}"
+        hint = better(field, facts) or "name a field that exists; an event of tests counts as a sample"
+        self._reading.report.add(Problem(found.place, message, hint, "warning", near=found.written))
 
     # --- what is sent ---
 

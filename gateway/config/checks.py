@@ -11,11 +11,11 @@ from gateway.config.schema.auth import AuthKeys, BasicKeys
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.keys import keys_of
-from gateway.config.schema.reading import Reading, Words
+from gateway.config.schema.reading import NOT_A_VARIABLE, Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text import variables
-from gateway.config.text.reader import Map, Node, Scalar
+from gateway.config.text.reader import Map, Node, Pair, Scalar
 from gateway.destinations import KINDS
 from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.errors import Place
@@ -316,6 +316,15 @@ def header_value(reading: Reading, label: str, value: str, written: str, place: 
         hint = f'write "${{{name}}}" for a variable; ' if name else ""
         hint += 'write templates under "headers" of the route'
         reading.error(place, f"{label} of a destination must be literal", hint)
+    elif hint := variables.in_header(written):
+        reading.warning(place, f"{label}: {NOT_A_VARIABLE}", hint)
+
+
+def no_variables(reading: Reading, headers: Pair | None) -> None:
+    """Warn of variables in the headers of an entry that are written as another program has them."""
+    for pair in headers.value.pairs if headers is not None and isinstance(headers.value, Map) else ():
+        if isinstance(pair.value, Scalar) and (hint := variables.in_header(pair.value.text)):
+            reading.warning(pair.value, f'header "{pair.key.text}": {NOT_A_VARIABLE}', hint)
 
 
 def sent_header(reading: Reading, name: str, value: object, place: Place) -> None:

@@ -217,6 +217,7 @@ class _Compiler:
             disabled=disabled,
             tests=tests,
             warnings=self._reading.report.sorted(),
+            literal_secrets=self._reading.report.finished(self._reading.literal),
             masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
             reread=self._reread,
             trials=self._trials,

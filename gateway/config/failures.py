@@ -9,8 +9,21 @@ from gateway.config.mismatches import better, meant
 from gateway.config.samples import LEAST, Sample
 from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
-from gateway.event.paths import MISSING, Facts, Path, PathRefused, assign, elements, parse_path
-from gateway.wording import few, joined
+from gateway.event.paths import (
+    MISSING,
+    Each,
+    Facts,
+    Path,
+    PathRefused,
+    as_written,
+    assign,
+    elements,
+    lookup,
+    parse_path,
+    position,
+)
+from gateway.render.values import REMEDY
+from gateway.wording import count, few, joined
 
 #: Types that a warning names; the rest are counted.
 _NAMED: Final = 3
@@ -18,6 +31,8 @@ _NAMED: Final = 3
 _LACKING: Final = re.compile(r"the event has no field ([A-Za-z_](?:[\w.]|\[(?:\d+|'[^']*'|\"[^\"]*\")\])*): ")
 #: The most missing fields that are reported of one content and sample.
 _MOST: Final = 50
+#: Elements of the longest list that is made up.
+_LONGEST: Final = 100
 #: The value of a missing field, where nothing says what it would be.
 _VALUE: Final = "sample"
 
@@ -26,6 +41,7 @@ class Failures:
     """What fails with samples. What fails in the same way with several of them is reported once."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
         self._facts = [each.facts for each in samples]
         #: Place and reason of each failure, with the names of the samples that fail.
         self._failed: dict[tuple[Place, str], list[str]] = {}
@@ -61,7 +77,7 @@ class Failures:
 
     def report(self, reading: Reading) -> None:
         """Warn of each misspelt field and of any other failure, and of all fields together that the same samples lack."""
-        lacked: dict[tuple[Place, str, str], list[str]] = {}
+        lacked: dict[tuple[Place, str, str, str], list[str]] = {}
         for (place, reason), names in self._failed.items():
             lacking = _LACKING.match(reason)
             right = better(lacking[1], self._facts) if lacking else ""
@@ -69,9 +85,26 @@ class Failures:
                 words = f"the event has no field {lacking[1]}: {right}" if lacking else reason
                 reading.warning(place, f"with the {'sample' if len(names) == 1 else 'samples'} {few(names)}: {words}")
             else:
-                lacked.setdefault((place, _types(names), reason[lacking.end() :]), []).append(lacking[1])
-        for (place, types, remedy), fields in lacked.items():
-            reading.warning(place, f"{types} may lack {joined(fields)}", remedy)
+                field, remedy = lacking[1], reason[lacking.end() :]
+                lacked.setdefault((place, _types(names), self._why(field, names), remedy), []).append(field)
+        for (place, types, why, remedy), fields in lacked.items():
+            reading.warning(place, f"{types} may lack {joined(fields)}{why}", remedy)
+
+    def _why(self, field: str, names: Sequence[str]) -> str:
+        """``: attrs.milestone is null in the sample issues.opened`` if that is why some samples lack a field of it."""
+        found: dict[str, list[str]] = {}
+        for each in self._samples:
+            if each.called in names and (above := _hollow(each.facts, field)):
+                found.setdefault(above, []).append(each.called)
+        said = (f"{above} in the {'sample' if len(of) == 1 else 'samples'} {few(of)}" for above, of in found.items())
+        return ": " + ", ".join(said) if found else ""
+
+
+def with_field_meant(reason: str, samples: Sequence[Facts]) -> str:
+    """A reason why content fails; if it is a missing field, with the one that is meant by it instead of a default."""
+    found = _LACKING.search(reason)
+    right = better(found[1], samples) if found else ""
+    return f"{reason[: found.end()]}{right}{reason[found.end() :].removeprefix(REMEDY)}" if found and right else reason
 
 
 def _types(names: Sequence[str]) -> str:
@@ -79,6 +112,23 @@ def _types(names: Sequence[str]) -> str:
     named = {name.partition(" (")[0]: name.removesuffix(LEAST) for name in reversed(names)}
     types = [*reversed(named.values())]
     return joined(types) if len(types) <= _NAMED else few(types, _NAMED)
+
+
+def _hollow(facts: Facts, field: str) -> str:
+    """``attrs.milestone is null`` for a field below it; empty if what it would be in has anything."""
+    try:
+        path = parse_path(field)
+    except PathRefused:
+        return ""
+    for end in range(2, len(path)):
+        value = elements(facts, path[:end])
+        if value == [None]:
+            return f"{as_written(path[:end])} is null"
+        if value and value[0] in ({}, [], ""):
+            return f"{as_written(path[:end])} is empty"
+        if value and isinstance(value[0], list) and lookup(value[0], [str(path[end])]) is MISSING:
+            return f"{as_written(path[:end])} has {count(len(value[0]), 'element')}"
+    return ""
 
 
 def _failure(build: Callable[[Facts], object], facts: Facts, place: Place) -> tuple[Place, str] | None:
@@ -102,11 +152,21 @@ def _with(facts: Facts, field: str, samples: Sequence[Facts]) -> Facts | None:
     above = facts[root]
     # The fields of the query are a mapping that nobody may change.
     known = copy.deepcopy(dict(above) if isinstance(above, Mapping) else above)
+    _lengthen(known, rest)
     try:
         assign(known, [str(segment) for segment in rest], _value(path, meant(field, samples), samples))
     except ValueError:
         return None
     return {**facts, root: known}
+
+
+def _lengthen(known: object, path: Sequence[str | Each]) -> None:
+    """Repeat the last element of each list on a path up to the one that the path names."""
+    for segment in map(str, path):
+        if isinstance(known, list):
+            last = known[-1] if known else {}
+            known += [copy.deepcopy(last) for _ in range(len(known), min(position(segment), _LONGEST) + 1)]
+        known = lookup(known, [segment])
 
 
 def _value(path: Path, right: Path, samples: Sequence[Facts]) -> object:

@@ -10,8 +10,8 @@ from gateway.config.text.disk import TEMPLATES
 from gateway.errors import Place
 from gateway.event.paths import ROOTS
 from gateway.render import TemplateText, Tree
-from gateway.render.compiler import line_of
 from gateway.render.reads import Reads, reads_of
+from gateway.render.silent import Silent, is_worth_reading, silent_in
 
 
 def headers_read(
@@ -50,7 +50,7 @@ def paths_in(keys: MessageKeys) -> Iterator[tuple[str, Place]]:
 def _paths(text: TemplateText) -> Iterator[tuple[str, Place]]:
     for tag in _TAG.finditer(text.text):
         for path in _PATH.findall(_QUOTED.sub('""', tag[0])):
-            yield path, _place(text, tag.start())
+            yield path, text.at(tag.start())
 
 
 def half_opened(
@@ -58,7 +58,18 @@ def half_opened(
 ) -> Iterator[tuple[str, Place]]:
     """Each ``{ attrs.firstname }}``, ``{attrs.firstname}`` and ``<%= attrs.firstname %>``, which are printed as they are, and its line."""
     for text in _with_files(keys, destinations, files):
-        yield from ((found[0], _place(text, found.start())) for found in _HALF_OPENED.finditer(text.text))
+        yield from ((found[0], text.at(found.start())) for found in _HALF_OPENED.finditer(text.text))
+
+
+def silent_fields(
+    keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
+) -> Iterator[Silent]:
+    """Each field that can be missing without an error."""
+    conditions = [*_conditions(keys)]
+    for text in _with_files(keys, destinations, files):
+        is_condition = text in conditions
+        if is_condition or is_worth_reading(text.text):
+            yield from silent_in(text, is_condition=is_condition)
 
 
 def _with_files(
@@ -66,11 +77,6 @@ def _with_files(
 ) -> Iterator[TemplateText]:
     yield from _all_texts(keys, destinations)
     yield from (TemplateText(files.get(name, ""), Place(f"{TEMPLATES}/{name}", 1)) for name in _files(keys))
-
-
-def _place(text: TemplateText, at: int) -> Place:
-    line = text.text.count("\n", 0, at)
-    return text.place if line == 0 else line_of(text.place, line + 1)
 
 
 _TAG: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
@@ -97,6 +103,8 @@ def _all_texts(keys: EntryKeys, destinations: Mapping[str, DestinationKeys]) -> 
     messages = _messages(keys)
     named = {name.text: None for each in messages for name in each.to or ()}
     yield from _conditions(keys)
+    if keys.once is not None and keys.once.per is not None:
+        yield keys.once.per
     for name in named:
         if name in destinations:
             yield from destinations[name].options.values()
@@ -107,20 +115,18 @@ def _all_texts(keys: EntryKeys, destinations: Mapping[str, DestinationKeys]) -> 
 def _reads(text: TemplateText) -> Reads:
     # A thousand texts of which none has such a word are not parsed again.
     is_worth_it = any(word in text.text for word in ("headers", "include", "import"))
-    return reads_of(text.text, text.place) if is_worth_it else Reads()
+    return reads_of(text) if is_worth_it else Reads()
 
 
 def _conditions(keys: EntryKeys) -> Iterator[TemplateText]:
     for condition in (keys.condition, *(each.condition for each in keys.choose or ())):
         if condition is not None:
             yield in_braces(condition)
-    if keys.once is not None and keys.once.per is not None:
-        yield keys.once.per
 
 
 def in_braces(condition: TemplateText) -> TemplateText:
     """An expression as the template that prints it."""
-    return TemplateText(f"{{{{ {condition.text} }}}}", condition.place)
+    return condition.within("{{ ", " }}")
 
 
 def _texts(keys: MessageKeys | FetchKeys) -> Iterator[TemplateText]:

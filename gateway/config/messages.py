@@ -6,7 +6,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
-from gateway.config import checks, prints
+from gateway.config import bodies, checks, prints
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import CONTENTS, ChoiceKeys, FetchKeys, MessageKeys
 from gateway.config.schema.keys import keys_of
@@ -179,6 +179,7 @@ class MessageCompiler:
     def _check_headers(self, keys: MessageKeys, destination: Destination) -> None:
         for name in keys.headers:
             checks.header_name(self._reading, name, keys.name_at("headers", name), destination.own_headers)
+        checks.no_variables(self._reading, keys.written.get("headers"))
         headers = {name.lower(): value for name, value in destination.target.headers}
         headers |= {name.lower(): value.text for name, value in keys.headers.items()}
         content = _content_of(keys)
@@ -213,6 +214,7 @@ class MessageCompiler:
         if keys.body is not None and keys.body.is_empty:
             return _nothing
         if keys.body is not None:
+            bodies.advise(self._reading, keys, kind)
             prints.advise_tree(self._reading, keys.body.tree, kind)
             return compiled(self._reading, templates.tree, keys.body.tree, kind.escape)
         if keys.form is not None:

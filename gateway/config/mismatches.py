@@ -95,7 +95,7 @@ def nearest(field: str, samples: Sequence[Facts]) -> str:
 def misspelt(field: str, samples: Sequence[Facts]) -> str:
     """The field that was meant by a path which no sample has, for one name of it that is misspelt; empty if there is none."""
     right = meant(field, samples)
-    return f'did you mean "{_written(right)}"?' if right else ""
+    return f'did you mean "{written_as_field(right)}"?' if right else ""
 
 
 def meant(field: str, samples: Sequence[Facts]) -> Path:
@@ -127,7 +127,7 @@ def elsewhere(field: str, samples: Sequence[Facts]) -> str:
     for below in (path[1:],) if is_rooted else (path, path[1:]):
         for root in dict.fromkeys(roots) if below else ():
             if any(_has(facts, (root, *below)) for facts in samples):
-                return f'did you mean "{_written((root, *below))}"?'
+                return f'did you mean "{written_as_field((root, *below))}"?'
     return ""
 
 
@@ -152,7 +152,7 @@ def _meant(path: Path, samples: Sequence[Facts], close_to: Callable[[str, Sequen
     return ()
 
 
-def _written(path: Path) -> str:
+def written_as_field(path: Path) -> str:
     """A path as conditions and templates both read it: there, ``a.b-c`` is a subtraction and ``a.0`` an element."""
     return "".join(map(_step, path)).removeprefix(".")
 
@@ -169,6 +169,22 @@ def _has(facts: Facts, path: Path) -> bool:
     return any(value is not MISSING for value in elements(facts, path))
 
 
+def lacks(facts: Facts, path: Path) -> bool:
+    """Whether nothing is at a path. Of what is null or empty, it is not known what it can hold."""
+    found: list[object] = [facts]
+    for segment in path:
+        if any(_is_unknown(each, segment) for each in found):
+            return False
+        found = [value for each in found for value in elements(each, (segment,)) if value is not MISSING]
+    return not found
+
+
+def _is_unknown(value: object, segment: str | Each) -> bool:
+    if isinstance(value, list) and isinstance(segment, str):
+        return segment.isdecimal()
+    return value is None or value in ({}, []) or (segment is EACH and not isinstance(value, list))
+
+
 def typo(field: str, samples: Sequence[Facts]) -> str:
     """The path that was meant if a name of one has two letters swapped, or one too many, too few or wrong inside.
 
@@ -179,7 +195,7 @@ def typo(field: str, samples: Sequence[Facts]) -> str:
     def close_to(name: str, names: Sequence[str]) -> str:
         return next((each for each in names if _is_typo(name, each)), "")
 
-    return _written(_meant(parse_path(field), samples, close_to))
+    return written_as_field(_meant(parse_path(field), samples, close_to))
 
 
 def _is_typo(written: str, meant: str) -> bool:

@@ -10,7 +10,6 @@ from gateway.destinations import Kind
 from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TAGS, TWO_STARS, Dialect, Writer
 from gateway.errors import Place, Problem
 from gateway.render import TemplateText, Tree
-from gateway.render.compiler import line_of
 
 #: The author's own markup, by form: how it is recognized once every tag of Jinja is one character.
 _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -27,6 +26,7 @@ _INSTEAD: Final[Mapping[str, str]] = {
     ANGLE_LINK: "write {{ link(url, label) }}, which every chat can show",
 }
 _TAG: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_BUT_LINE_BREAKS: Final = re.compile(r"[^\n]")
 _OF_SLACK: Final = re.compile(r"\{\{[^{}]*\b(slack_link|slack_user|mrkdwn_raw)\b", re.DOTALL)
 _ROUNDED: Final = re.compile(r"\|\s*round\s*\(\s*(?:precision\s*=\s*)?([1-9][0-9]?)\s*\)\s*-?\}\}")
 
@@ -104,14 +104,14 @@ def _any_reads(kind: Kind) -> _Reads:
 
 
 def _foreign(reading: Reading, text: TemplateText, kind: Kind, reads: _Reads) -> None:
-    plain = _TAG.sub(lambda tag: "\0" + "\n" * tag[0].count("\n"), text.text)
+    plain = _TAG.sub(lambda tag: _BUT_LINE_BREAKS.sub("\0", tag[0]), text.text)
     for form, pattern in _FORMS.items():
         if form not in reads and (found := pattern.search(plain)):
             message = f"{kind.title} shows {form} as it is written: it is the markup of another chat"
-            _warn(reading, text, plain.count("\n", 0, found.start()), message, _INSTEAD[form])
+            _warn(reading, text, found.start(), message, _INSTEAD[form])
     if (found := _OF_SLACK.search(text.text)) and ANGLE_LINK not in reads:
         message = f"{kind.title} shows what {found[1]} writes as it is: it is Slack's markup"
-        _warn(reading, text, text.text.count("\n", 0, found.start(1)), message, _INSTEAD[ANGLE_LINK])
+        _warn(reading, text, found.start(1), message, _INSTEAD[ANGLE_LINK])
 
 
 def _rounded(reading: Reading, text: TemplateText) -> None:
@@ -121,17 +121,11 @@ def _rounded(reading: Reading, text: TemplateText) -> None:
     is_whole = whole.startswith("{{") and whole.endswith("}}") and whole.count("{{") == 1
     if found and not is_whole:
         message = f"round({found[1]}) makes a number: 12.50 is printed as 12.5"
-        _warn(
-            reading,
-            text,
-            text.text.count("\n", 0, found.start()),
-            message,
-            f"write number({found[1]}) to print decimals",
-        )
+        _warn(reading, text, found.start(), message, f"write number({found[1]}) to print decimals")
 
 
-def _warn(reading: Reading, text: TemplateText, line: int, message: str, hint: str) -> None:
-    place = text.place if line == 0 else line_of(text.place, line + 1)
+def _warn(reading: Reading, text: TemplateText, offset: int, message: str, hint: str) -> None:
+    place = text.at(offset)
     # The report knows the lines of routes.yaml, and none of a template file.
-    shown = text.text.splitlines()[line] if place.file.startswith(f"{TEMPLATES}/") else ""
+    shown = text.lines()[text.line(offset) - 1] if place.file.startswith(f"{TEMPLATES}/") else ""
     reading.report.add(Problem(place, message, hint, "warning", line_text=shown))

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Final, Literal
@@ -72,6 +72,7 @@ class Ways:
         self._check_public(keys, url)
         if url.is_stand_in:
             return
+        self._check_vendor(keys, url)
         self._check_tls(keys, url)
         self._check_proxy(keys, url)
         self._check_secrecy(keys, url)
@@ -102,6 +103,19 @@ class Ways:
         elif self._proxy(keys):
             message = "public: true checks nothing here: the proxy looks the name up"
             self._reading.warning(keys.at("public"), message, "remove public, or write proxy: none")
+
+    def _check_vendor(self, keys: DestinationKeys, url: Words) -> None:
+        """Warn of an address of one chat in a destination of another."""
+        own, address = KINDS[keys.type], urlsplit(url.text)
+        if not own.needs_text or own.is_mail or _is_below(address.hostname, own.hosts):
+            return
+        for other in KINDS.values():
+            host = next((each for each in other.hosts if _is_below(address.hostname, [each])), "")
+            # Discord reads Slack's messages there.
+            if host and not (own.name == "slack" and other.name == "discord" and address.path.endswith("/slack")):
+                message = f"url: {host} is {other.title}, and this destination is of type {own.name}"
+                hint = f"write type: {other.name}, or the address of {own.title}"
+                self._reading.warning(url.node, message, hint)
 
     def _check_tls(self, keys: DestinationKeys, url: Words) -> None:
         if KINDS[keys.type].is_mail and not (_scheme(url) == "smtps" and keys.insecure):
@@ -224,6 +238,10 @@ def _beginning(sign: bytes, data: bytes) -> str:
     if b"-----BEGIN " + sign not in data:
         raise ValueError(f"nothing in it begins with -----BEGIN {sign.decode()}".rstrip())
     return "-----BEGIN "
+
+
+def _is_below(host: str | None, known: Iterable[str]) -> bool:
+    return any(host == each or (host or "").endswith(f".{each}") for each in known)
 
 
 def _scheme(url: Words) -> str:

@@ -79,6 +79,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     is_path_public: bool = False
     #: What comes before the secret in its addresses, wherever they turn up: ``hooks.slack.com/``.
     secret_after: tuple[str, ...] = ()
+    #: The hosts of its vendor, and what is below them: ``slack.com``. Empty: everybody has their own.
+    hosts: tuple[str, ...] = ()
     #: Whether it is a service on the internet: its name must not resolve to a private address.
     is_hosted: bool = False
     #: The most deliveries that one destination accepts, unless routes.yaml says otherwise: ``1/s``. None: no limit.
@@ -94,6 +96,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     sends_form: bool = False
     #: Where the JSON or the form of a request has the text of an entry.
     text_at: tuple[str, ...] = ("text",)
+    #: Fields of its messages of which each has to have one. Empty: none, or it is not known.
+    contents: tuple[str, ...] = ()
     #: Characters of a value that its messages can show: it is cut to them before it is escaped. None: it is not cut.
     longest: int | None = None
     #: How values of an event are escaped in its texts. Templates recognize a kind with ``fields`` by its escape, so each of

@@ -80,6 +80,7 @@ MATTERMOST = Kind(
     sends="``text`` as a post in Markdown",
     needs_text=True,
     secret_after=("/hooks/",),
+    contents=("text", "attachments"),
     longest=LONGEST_TEXT,
     escape=escape,
     fields=FIELDS,

@@ -116,6 +116,7 @@ NTFY = Kind(
     keys=frozenset({"url", "headers", "auth"}),
     needs_text=True,
     secret_after=("ntfy.sh/",),
+    hosts=("ntfy.sh",),
     text_at=("message",),
     longest=LONGEST_MESSAGE,
     escape=escape,

@@ -111,6 +111,7 @@ PAGERDUTY = Kind(
     sends="``text`` as the summary of an alert; a body is your own event: ``event_action``, ``dedup_key``, ``payload``",
     needs_text=True,
     is_path_public=True,
+    hosts=("pagerduty.com",),
     is_hosted=True,
     rate="120/min",
     rate_page="https://developer.pagerduty.com/docs/events-api-v2/overview/",

@@ -64,6 +64,7 @@ ROCKETCHAT = Kind(
     sends="``text`` as a message in Markdown",
     needs_text=True,
     secret_after=("/hooks/",),
+    contents=("text", "attachments"),
     longest=LONGEST_TEXT,
     escape=escape,
     fields=FIELDS,

@@ -168,10 +168,15 @@ def position(segment: str) -> int:
 
 
 def assign(payload: object, path: Sequence[str], value: object) -> None:
-    """Set the field at ``path`` of a decoded payload, creating maps on the way. Raises ValueError where it cannot."""
+    """Set the field at ``path`` of a decoded payload; on the way, maps are created where there is nothing or null.
+
+    Raises ValueError where it cannot.
+    """
     place = payload
     for segment in path[:-1]:
-        place = place.setdefault(segment, {}) if isinstance(place, dict) else lookup(place, [segment])
+        if isinstance(place, dict) and place.get(segment) is None:
+            place[segment] = {}
+        place = lookup(place, [segment])
     last = path[-1]
     if isinstance(place, dict):
         place[last] = value

@@ -1,4 +1,5 @@
-"""The steps of an event's way as spans of its trace: received, stored, each look-up, and each attempt to deliver it.
+"""The steps of an event's way as spans of its trace: received, stored, each look-up, and each attempt to deliver it; and
+each access token, in a trace of its own.
 
 The sender's span is the parent of ``receive``, and that of ``store`` and of every look-up and attempt, however late. Its
 id is made from what is stored with the event, so that whoever makes an attempt knows it.
@@ -96,6 +97,21 @@ class Spans(Struct, frozen=True, kw_only=True):
                 **_answered(request, lookup.status),
                 "gateway.fetch": lookup.name,
             },
+            error=error,
+        )
+
+    def token_asked(self, host: str, took_s: float, error: str | None) -> None:
+        """An access token was had just now, or not. It serves many deliveries, so its span is a trace of its own."""
+        now, trace = self.clock(), Trace(f"{_noise(128) or 1:032x}", "", is_sampled=True, began_here=True)
+        self._put(
+            trace,
+            name=f"token {host}",
+            kind="CLIENT",
+            span_id=_noise(64) or 1,
+            parent_id=None,
+            began=now - took_s,
+            ended=now,
+            attributes={"server.address": host},
             error=error,
         )
 

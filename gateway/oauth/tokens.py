@@ -79,12 +79,20 @@ class Tokens:
     """Access tokens for the destinations that ask for them. One for each process."""
 
     def __init__(
-        self, egress: Egress, store: Store, *, clock: Callable[[], float], monotonic: Callable[[], float]
+        self,
+        egress: Egress,
+        store: Store,
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        asked: Callable[[str, float, str | None], None] = lambda _host, _took_s, _error: None,
     ) -> None:
+        """``asked`` is told of each token: whose it is, how many seconds it took, and why there is none."""
         self._egress = egress
         self._store = store
         self._clock = clock
         self._monotonic = monotonic
+        self._asked = asked
         self._asking = Asking(egress, clock)
         self._me = secrets.token_hex(8)
         self._held: dict[_Way, _Held] = {}
@@ -146,14 +154,19 @@ class Tokens:
         """The fetch that is under way, or a new one. It continues if nobody waits for it any more."""
         task = self._fetching.get(way)
         if task is None:
+            began = self._monotonic()
             task = self._fetching[way] = asyncio.create_task(self._fetch(way))
-            task.add_done_callback(lambda done: self._fetched(way, done))
+            task.add_done_callback(lambda done: self._fetched(way, done, began))
         return task
 
-    def _fetched(self, way: _Way, task: "asyncio.Task[_Held]") -> None:
+    def _fetched(self, way: _Way, task: "asyncio.Task[_Held]", began: float) -> None:
         del self._fetching[way]
         self._not_before.pop(way, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        self._asked(way[0].host, self._monotonic() - began, str(error) if error else None)
+        if error is not None:
             self._not_before[way] = self._monotonic() + PAUSE_S
             telemetry.log("token.failed", host=way[0].host, reason=str(error))
 

@@ -20,6 +20,7 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
   title names them.
 - ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
 - ``secret``: where operators find the secret. ``notes``: what else they should know.
+- ``variable``: what the secret is called in files that are made for it, if not ``<PRESET>_SECRET``.
 - ``dedupe``: how long an event that comes again is the same one, or ``none``, if 30 days would be wrong: a reminder may
   have the same bytes.
 - ``reply``: the status that tells the sender "accepted", if it is not 202; or a map of ``status`` and one of ``text``,
@@ -70,7 +71,7 @@ CONTENT_TYPES: Final = {
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
     *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "any_types", "samples", "promised"),
-    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest", "summary", "record", "products"),
+    *("secret", "variable", "notes", "reply", "dedupe", "renamed", "ping", "largest", "summary", "record", "products"),
 )
 
 
@@ -101,6 +102,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     promised: Mapping[str, frozenset[str]]
     #: Where operators find the secret.
     secret: str
+    #: The variable of the secret in files that are made for its source.
+    variable: str
     notes: str
     #: How long the key of an event is remembered, seconds; 0: not at all.
     dedupe_s: float
@@ -184,6 +187,7 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         any_types=declared.get("any_types", False),
         promised={type_: frozenset(fields) for type_, fields in declared.get("promised", {}).items()},
         secret=declared.get("secret", ""),
+        variable=declared.get("variable") or re.sub(r"[^A-Z0-9]+", "_", name.upper()) + "_SECRET",
         notes=declared.get("notes", ""),
         dedupe_s=_dedupe_s(name, str(declared.get("dedupe", "30d"))),
         reply=_reply(declared).get("status", 202),
@@ -299,6 +303,7 @@ _NONE: Final = Preset(
     any_types=True,
     promised={},
     secret="",
+    variable="",
     notes="",
     dedupe_s=30 * 86400.0,
     reply=202,

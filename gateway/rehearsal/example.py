@@ -35,8 +35,8 @@ class Example(Struct, frozen=True, kw_only=True):
     body: bytes
     headers: Mapping[str, str]
     query: str = ""
-    #: The routes that send it, in their order; empty: none does.
-    routes: tuple[str, ...] = ()
+    #: The routes that send it, in their order, each with the destination of one of its messages; empty: none does.
+    sent: tuple[tuple[str, str], ...] = ()
 
 
 def example(config: Config, source: Source, folder: Path) -> Example | None:
@@ -46,7 +46,7 @@ def example(config: Config, source: Source, folder: Path) -> Example | None:
     """
     known = [*_samples(source), *_tested(config, source, folder)]
     found = (_played(config, source, each) for each in chain(known, _made_up(config, source)))
-    return next((each for each in found if each.routes), next(iter(known), None))
+    return next((each for each in found if each.sent), next(iter(known), None))
 
 
 def _samples(source: Source) -> Iterator[Example]:
@@ -68,7 +68,7 @@ def _tested(config: Config, source: Source, folder: Path) -> Iterator[Example]:
 def _played(config: Config, source: Source, event: Example) -> Example:
     """With the routes that send it."""
     rehearsal = _rehearsed(config, source, event)
-    return msgspec.structs.replace(event, routes=() if rehearsal is None else _sending(config, rehearsal))
+    return msgspec.structs.replace(event, sent=() if rehearsal is None else _sent(config, rehearsal))
 
 
 def _rehearsed(config: Config, source: Source, event: Example) -> Rehearsal | None:
@@ -79,9 +79,11 @@ def _rehearsed(config: Config, source: Source, event: Example) -> Rehearsal | No
         return None
 
 
-def _sending(config: Config, rehearsal: Rehearsal) -> tuple[str, ...]:
-    routed = {route for each in config.sections.routed for route, _ in each.deliveries}
-    return tuple(dict.fromkeys(each.route for each in rehearsal.deliveries if each.route in routed and each.request))
+def _sent(config: Config, rehearsal: Rehearsal) -> tuple[tuple[str, str], ...]:
+    # One of several messages of a route is called by its number, too.
+    routes = {called: each.name for each in config.sections.routed for called, _ in each.deliveries}
+    made = (each for each in rehearsal.deliveries if each.route in routes and each.request)
+    return tuple((routes[each.route], each.destination) for each in made)
 
 
 # --- made up ---

@@ -16,6 +16,7 @@ from gateway.event.naming import UNKNOWN_TYPE
 from gateway.event.payload import parse
 from gateway.model import Event, FileAppend, HttpRequest
 from gateway.rehearsal.comparing import difference, lacking, lines, same
+from gateway.rehearsal.reasons import command, why_dead, why_missing
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sender_headers
 from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
 from gateway.rehearsal.together import together
@@ -37,16 +38,16 @@ def read(path: Path) -> Config:
     return load(path, environ={}, no_env=True)
 
 
-def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
+def failures(config: Config, test: Test, folder: Path, file: str = "routes.yaml") -> Sequence[str]:
     """What differs from the expectations of ``test``, in lines for people; empty if it passes.
 
-    ``folder`` is the folder that its ``file`` is relative to. The lines contain no secret of a destination, and no value
-    from outside.
+    ``folder`` is the folder that its ``file`` is relative to, and has the configuration ``file``. The lines contain no
+    secret of a destination, and no value from outside.
     """
-    return [printable(config.masks.text(line)) for line in _failures(config, test, folder)]
+    return [printable(config.masks.text(line)) for line in _failures(config, test, folder, file)]
 
 
-def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
+def _failures(config: Config, test: Test, folder: Path, file: str) -> Sequence[str]:
     try:
         played = list[Rehearsal]()
         for each in test.each:
@@ -62,7 +63,8 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     discarded = [f"{_called(each)} is discarded: {each.discarded}" for each in rehearsal.deliveries if each.discarded]
     rehearsal = replace(rehearsal, deliveries=tuple(each for each in rehearsal.deliveries if not each.discarded))
     wrong = _wrong(config, test, rehearsal)
-    return [*wrong, *discarded] if wrong else []
+    shown = command(config, test, folder / file)
+    return [*wrong, *discarded, *([f"see why: {shown}"] if shown else [])] if wrong else []
 
 
 def _wrong(config: Config, test: Test, rehearsal: Rehearsal) -> Sequence[str]:
@@ -143,7 +145,9 @@ def _wrong_set(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str
         yield _came(rehearsal)
         yield from _untyped(config, rehearsal)
         yield from _once(rehearsal)
-    yield from (f"missing: {_asked(check)}" for check in missing)
+    for check in missing:
+        yield f"missing: {_asked(check)}"
+        yield from why_missing(config, rehearsal, check)
     for each in surplus:
         own_line = f": add a line {each.route} > {each.destination}"
         yield f"not expected: {_called(each)}{own_line if each.destination in by_route else ''}"
@@ -151,7 +155,9 @@ def _wrong_set(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str
 
 
 def _dead(rehearsal: Rehearsal) -> Iterator[str]:
-    return (f"{_called(each)} cannot be sent: {each.error}" for each in rehearsal.deliveries if each.error)
+    for each in rehearsal.deliveries:
+        if each.error:
+            yield f"{_called(each)} cannot be sent: {why_dead(each.error, rehearsal)}"
 
 
 def _meant(check: Check, rehearsal: Rehearsal) -> Sequence[Rehearsed]:

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper, html_escape, no_escape
 from gateway.destinations.fields import Fields
@@ -24,6 +22,7 @@ from gateway.render.finish import FINISH, FORM_TYPE, form, header_value, parsed,
 from gateway.render.keys import Keys
 from gateway.render.names import Namespace
 from gateway.render.run import T, renderer, total
+from gateway.render.texts import TemplateText
 from gateway.render.values import OMIT, Omit, Trouble, encodable, form_escape
 from gateway.render.weave import Position
 
@@ -34,14 +33,6 @@ _ESCAPE_OF_ENDING: Final[Mapping[str, Escaper]] = {HTML_ENDING: html_escape, FOR
 #: From the facts of an event, or the Namespace of a message made of them, to what is sent.
 #: Raises RenderError and nothing else.
 Renderer = Callable[[Mapping[str, object]], T]
-
-
-class TemplateText(Struct, frozen=True):
-    """A template written in routes.yaml."""
-
-    text: str
-    #: The place of its first character: its line n is line ``place.line + n - 1`` of the file.
-    place: Place
 
 
 #: A ``body:``. Only its TemplateText leaves and keys are templates; everything else is sent as written.
@@ -123,7 +114,7 @@ class Templates:
 
     def truth(self, expression: TemplateText) -> Renderer[bool]:
         """Whether one bare expression holds; a missing or null field does not."""
-        source = Source(expression.text, expression.place)
+        source = Source.of(expression)
         compiled = self._compiler(no_escape).expression(source)
 
         holds: Renderer[object] = renderer(compiled, None, source, self._hide)
@@ -148,7 +139,7 @@ class Templates:
     def _inline(
         self, text: TemplateText, escape: Escaper, start: Position, finish: Callable[[str], str] = encodable
     ) -> Renderer[str]:
-        source = Source(text.text, text.place)
+        source = Source.of(text)
         compiled = self._compiler(escape).inline(source, start)
         return renderer(compiled, finish, source, self._hide)
 
@@ -198,7 +189,7 @@ class Templates:
         if is_literal(leaf.text):
             constant = encodable(leaf.text)
             return lambda _: constant
-        source = Source(leaf.text, leaf.place)
+        source = Source.of(leaf)
         compiled = self._compiler(escape).inline(source, "text", leaf=True)
 
         return renderer(compiled, None if compiled.whole else encodable, source, self._hide)

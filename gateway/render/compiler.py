@@ -24,6 +24,7 @@ from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
 from gateway.render.tags import mistake_in
+from gateway.render.texts import TemplateText, line_of, parse
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"
@@ -33,21 +34,17 @@ ENDINGS: Final = (JSON_ENDING, TEXT_ENDING, HTML_ENDING, FORM_ENDING)
 MAX_FILE: Final = 1 << 20
 
 
-def line_of(first: Place, line: int) -> Place:
-    """The place of line ``line``, counted from 1, of a text that begins at ``first``."""
-    return Place(first.file, max(first.line, 1) + max(line, 1) - 1)
-
-
-class Source(Struct, frozen=True):
+class Source(TemplateText, frozen=True):
     """The text of one template, and the places of its lines."""
 
-    text: str
-    #: The place of its first character.
-    place: Place
     #: Its name in the templates' folder; empty for a text of routes.yaml.
     name: str = ""
 
-    def at(self, line: int) -> Place:
+    @classmethod
+    def of(cls, text: TemplateText) -> "Source":
+        return cls(text.text, text.place, text.breaks)
+
+    def on(self, line: int) -> Place:
         """The place of a line. The column is known only on the first line of an inline text."""
         return replace(line_of(self.place, line), column=self.place.column if line == 1 else 0)
 
@@ -55,12 +52,16 @@ class Source(Struct, frozen=True):
         """The error for one problem."""
         return TemplateRefused(self.problem(line, message, hint, column=column))
 
+    def refused_at(self, offset: int, message: str, hint: str) -> TemplateRefused:
+        """The error for a problem at one character."""
+        return self.refused(self.line(offset), message, hint, column=self.column(offset))
+
     def problem(self, line: int, message: str, hint: str, *, value: int = 0, column: int | None = None) -> Problem:
         """The problem on that line; ``value``: at the first, second ... value on it; ``column``: counted from 0."""
-        lines = self.text.splitlines()
+        lines = self.lines()
         whole = lines[line - 1] if 0 < line <= len(lines) else ""
         shown = whole if self.name else ""
-        place = self.at(line)
+        place = self.on(line)
         word = _NAMED.match(message)
         at = re.search(rf"(?<![\w.]){word[1]}\b", shown) if word else None
         if at is not None:
@@ -69,8 +70,13 @@ class Source(Struct, frozen=True):
             column = len("{{".join(shown.split("{{")[:value]))
         if column is not None and shown:
             place = replace(place, column=column + 1)
-        near = "" if shown or (column is None and word is None) else word[1] if word else whole[column:]
+        near = "" if shown or (column is None and word is None) else word[1] if word else _as_written(whole[column:])
         return Problem(place, message, hint, line_text=shown, near=near)
+
+
+def _as_written(text: str) -> str:
+    """The beginning of a text that the file has as it is, and not as an escape."""
+    return re.split(r"[\n\t]", text, maxsplit=1)[0].rstrip()
 
 
 #: A message about a name that is on the line.
@@ -110,7 +116,7 @@ class Folder:
         place = Place(f"{self._path.name}/{name}", 1)
         if name not in self._texts:
             self._texts[name] = self._text(name, used_at, place)
-        return Source(self._texts[name], place, name)
+        return Source(self._texts[name], place, name=name)
 
     def _text(self, name: str, used_at: Place, place: Place) -> str:
         file = self._file(name)
@@ -199,22 +205,21 @@ class Compiler:
         self._sandbox.filters = dict(STEPS)
         self._sandbox.tests = dict(TESTS)
         #: By text and position: a thousand routes often share a text.
-        self._inline: dict[tuple[str, weave.Position, bool], Compiled] = {}
+        self._inline: dict[Hashable, Compiled] = {}
         self._files: dict[str, tuple[Source, Compiled]] = {}
         self._open: list[str] = []
 
     def inline(self, source: Source, start: weave.Position, *, leaf: bool = False) -> Compiled:
         """A text of routes.yaml. If it is a ``leaf`` and a single expression, its value is kept."""
-        key = (source.text, start, leaf)
+        key = (source.text, source.breaks, start, leaf)
         if key not in self._inline:
             self._inline[key] = self._compile(source, start, leaf=leaf)
         return self._inline[key]
 
     def expression(self, source: Source) -> Compiled:
         """One bare expression, whose truth is kept."""
-        in_braces = replace(source, text=f"{{{{ {source.text} }}}}")
         try:
-            compiled = self.inline(in_braces, "truth", leaf=True)
+            compiled = self.inline(source.within("{{ ", " }}"), "truth", leaf=True)
         except TemplateRefused as refused:
             bare = (replace(each, hint=_IN_BRACES.sub(r"\1", each.hint)) for each in refused.problems)
             raise TemplateRefused(*bare) from None
@@ -245,7 +250,8 @@ class Compiler:
         return self._files[name]
 
     def _compile(self, source: Source, start: weave.Position, *, leaf: bool = False) -> Compiled:
-        key = (source.text, source.name, source.name and source.place.file, start, leaf, self._roots, self._escape)
+        named = (source.name, source.name and source.place.file)
+        key = (source.text, source.breaks, *named, start, leaf, self._roots, self._escape)
         kept = _kept.get(key)
         if kept is None:
             kept, alone = self._woven(source, start, leaf=leaf)
@@ -257,7 +263,7 @@ class Compiler:
     def _woven(self, source: Source, start: weave.Position, *, leaf: bool) -> tuple[_Woven, bool]:
         """The code of a template, and whether it includes no other."""
         try:
-            tree = self._sandbox.parse(source.text)
+            tree = parse(self._sandbox, source)
             others = nodes.Include | nodes.Import | nodes.FromImport
             alone = not any(isinstance(node, others) for node in tree.find_all(nodes.Stmt))
             whole = leaf and weave.whole_expression(tree)
@@ -274,7 +280,7 @@ class Compiler:
             weave.weave(tree, place, self._roots, self._include(source, keys), hows)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except Refused as refused:
-            foreign = advice(source.text, refused.line, is_bare=start == "truth")
+            foreign = advice(source, refused.line, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused(*foreign) from None
             each = refused.each if isinstance(refused, SeveralRefused) else (refused,)
@@ -282,9 +288,9 @@ class Compiler:
             raise TemplateRefused(*problems) from None
         except TemplateSyntaxError as error:
             opened = mistake_in(source.text, is_bare=start == "truth")
-            if opened is not None and opened.line <= error.lineno:
-                raise source.refused(opened.line, opened.message, opened.hint, column=opened.column) from None
-            foreign = advice(source.text, error.lineno, is_bare=start == "truth")
+            if opened is not None and source.line(opened.at) <= error.lineno:
+                raise source.refused_at(opened.at, opened.message, opened.hint) from None
+            foreign = advice(source, error.lineno, is_bare=start == "truth")
             words = foreign or (error.lineno, *_in_plain_words(error.message or "syntax error", start))
             raise source.refused(*words) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
@@ -299,7 +305,7 @@ class Compiler:
                 raise source.refused(
                     line, f'"{name}" cannot be used here', f"only {ending} files escape values in the same way"
                 )
-            compiled = self.file(name, source.at(line))[1]
+            compiled = self.file(name, source.on(line))[1]
             keys.append(compiled.keys)
             return compiled.cost
 

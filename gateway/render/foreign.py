@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway.render import liquid, scripts
+from gateway.render.texts import TemplateText
 
 _TAG: Final = re.compile(r"\{\{\{?-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
 #: What removes white space at the ends of a tag.
@@ -177,7 +178,7 @@ INSTEAD_OF_TESTS: Final[Mapping[str, str]] = {
 LONGEST_TAG: Final = 300
 
 
-def advice(text: str, line: int, *, is_bare: bool = False) -> tuple[int, str, str] | None:
+def advice(text: TemplateText, line: int, *, is_bare: bool = False) -> tuple[int, str, str] | None:
     """The line, what is wrong and what to write, for the first tag in foreign syntax on or after a line, or before it.
 
     ``is_bare``: the text is one expression, which its author writes without braces.
@@ -190,12 +191,12 @@ def advice(text: str, line: int, *, is_bare: bool = False) -> tuple[int, str, st
     return first[0], first[1], _BRACED.sub(r"write \1", first[2])
 
 
-def _found(text: str) -> Iterator[tuple[int, str, str]]:
-    for tag in _TAG.finditer(text):
+def _found(text: TemplateText) -> Iterator[tuple[int, str, str]]:
+    for tag in _TAG.finditer(text.text):
         # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
         content = f"%{tag[2].strip()}" if tag[1] is None else _DASHED.sub("", tag[0][2:-2]).strip()
         if len(content) <= LONGEST_TAG and (known := _read(content)):
-            yield text.count("\n", 0, tag.start()) + 1, *known
+            yield text.line(tag.start()), *known
 
 
 def _read(content: str) -> tuple[str, str] | None:

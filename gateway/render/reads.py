@@ -11,6 +11,7 @@ from gateway.errors import Place
 from gateway.render.compiler import Source
 from gateway.render.expressions import header_of
 from gateway.render.filters import FILTERS, TESTS
+from gateway.render.texts import TemplateText, parse
 
 #: Only parses.
 _ENVIRONMENT: Final = Environment(autoescape=False)  # noqa: S701  nothing is rendered with it
@@ -27,11 +28,16 @@ class Reads(Struct, frozen=True):
     files: tuple[str, ...] = ()
 
 
-def reads_of(text: str, place: Place) -> Reads:
-    """What a template reads that compiles. ``place`` is that of its first character."""
-    source = Source(text, place)
-    tree = _ENVIRONMENT.parse(text)
+def reads_of(text: TemplateText) -> Reads:
+    """What a template reads that compiles."""
+    source = Source.of(text)
+    tree = parsed(text)
     return Reads(tuple(_headers(tree, source)), tuple(_files(tree)))
+
+
+def parsed(text: TemplateText) -> nodes.Template:
+    """The tree of a template that compiles, as it is written."""
+    return parse(_ENVIRONMENT, text)
 
 
 def names_in(text: str) -> frozenset[str]:
@@ -45,7 +51,7 @@ def names_in(text: str) -> frozenset[str]:
 def _headers(tree: nodes.Template, source: Source) -> Iterator[tuple[str, Place]]:
     for node in tree.find_all(nodes.Expr):
         if isinstance(node, nodes.Getattr | nodes.Getitem) and (name := header_of(node)) is not None:
-            yield name, source.at(node.lineno)
+            yield name, source.on(node.lineno)
 
 
 def _files(tree: nodes.Template) -> Iterator[str]:

@@ -7,9 +7,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, RenderError
-from gateway.render.compiler import Compiled, Source, line_of
+from gateway.render.compiler import Compiled, Source
 from gateway.render.names import Namespace
 from gateway.render.sandbox import MAX_OUTPUT, Sandbox
+from gateway.render.texts import line_of
 from gateway.render.values import MAX_SECRET, Trouble
 from gateway.wording import escaped
 

@@ -8,10 +8,9 @@ from msgspec import Struct
 
 
 class Mistake(Struct, frozen=True):
-    """What is wrong at a line, counted from 1, and at a character of it, counted from 0; and what to write."""
+    """What is wrong at a character, counted from 0; and what to write."""
 
-    line: int
-    column: int
+    at: int
     message: str
     hint: str
 
@@ -43,7 +42,7 @@ def _text_left_open(text: str) -> Mistake | None:
         quote = re.search(r"[\"']", without)
         if quote is not None:
             message = f"the text that begins with {quote[0]} is never closed"
-            return _mistake(text, tag.start() + quote.start(), message, f"add a {quote[0]} at its end")
+            return Mistake(tag.start() + quote.start(), message, f"add a {quote[0]} at its end")
     return None
 
 
@@ -56,7 +55,7 @@ def _tag_left_open(text: str) -> Mistake | None:
             return _otherwise(text, start, end)
         if end < 0:
             wanted = _ENDS[opened[0]]
-            return _mistake(text, start, f"the {opened[0]} that opens here is never closed", f"add {wanted}")
+            return Mistake(start, f"the {opened[0]} that opens here is never closed", f"add {wanted}")
         at = end + 2
     return None
 
@@ -89,9 +88,4 @@ def _otherwise(text: str, start: int, end: re.Match[str]) -> Mistake:
     ended = "one }" if found == "}" else found
     inside = text[start + 2 : end.start()].strip()
     right = f"write {opener} {inside} {wanted}" if "\n" not in inside else f"write {wanted}"
-    return _mistake(text, start, f"the {opener} that opens here is ended by {ended}", right)
-
-
-def _mistake(text: str, at: int, message: str, hint: str) -> Mistake:
-    line = text.count("\n", 0, at)
-    return Mistake(line + 1, at - (text.rfind("\n", 0, at) + 1), message, hint)
+    return Mistake(start, f"the {opener} that opens here is ended by {ended}", right)

@@ -101,6 +101,8 @@ class Config:
     shadow: "Config | None" = None
     tests: tuple[Test, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    #: Each secret that is written in the file itself, with what to write instead.
+    literal_secrets: tuple[Problem, ...] = ()
     #: Hides the secrets of the file in everything that is printed.
     masks: Masks = field(default_factory=lambda: Masks(()))
     #: The same configuration with the values that its files hold now, whatever was saved elsewhere. Raises ConfigError.

@@ -25,8 +25,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     secret: Secret | None = None
 
 
-#: Why a handshake is refused whose token is not the one of its source.
+#: Why a handshake is refused whose token is not the one of its source, and what its sender is told.
 WRONG_PROOF: Final = "the verify token of a handshake is missing or wrong"
+_WRONG_TOKEN: Final = "verify token missing or wrong"  # noqa: S105  no token
 
 
 def source_at(config: Config, path: str) -> tuple[Source, bytes]:
@@ -63,7 +64,7 @@ def asked(source: Source, request: Request, now: float) -> Asked | None:
             # Whoever calls the address has it.
             judge(source, source.verifier.verify(request, now))
         if handshake.proof == "token" and not handshake.shows_token(facts, source.handshake_tokens or source.secrets):
-            raise SignatureRefused(WRONG_PROOF)
+            raise SignatureRefused(WRONG_PROOF, _WRONG_TOKEN)
         verdict = verifier.verify(request, now) if verifier else None
         if isinstance(verdict, Refused | Wanted):
             raise SignatureRefused(f"a handshake: {verdict.reason}")

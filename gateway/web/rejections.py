@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -54,6 +54,10 @@ class _Counted(Struct):
     count: int = 0
 
 
+async def _nowhere() -> None:
+    """There is no other process."""
+
+
 class Rejections:
     """Counts refusals by kind and stores them about once a second, so a flood costs one row per kind.
 
@@ -70,6 +74,8 @@ class Rejections:
         self._kinds: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
         self._flushing = asyncio.Lock()
+        #: Has the other processes of this gateway store theirs.
+        self.elsewhere: Callable[[], Awaitable[None]] = _nowhere
 
     def refuse(self, source: str, path: str, refusal: RequestRefused, client: str) -> None:
         """Count one and log it. ``path`` is the path as requested; a secret in it is not kept."""
@@ -120,7 +126,8 @@ class Rejections:
                 )
 
     async def newest(self, *, limit: int) -> Sequence[Rejected]:
-        """The stored ones, newest first, with those that this process has gathered so far."""
+        """The stored ones, newest first, with those that the processes of this gateway have gathered so far."""
+        await self.elsewhere()
         # A full disk keeps nobody from reading.
         with suppress(StoreUnavailable):
             await self.flush()

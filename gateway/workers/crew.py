@@ -15,13 +15,15 @@ from gateway.store.sqlite.shared import SharedFile
 from gateway.telemetry import sums
 
 #: What the processes tell each other beside the store.
-#: To a worker: look at once at what is held and by whom; give your figures. From one: your figures; how you are.
+#: To a worker: look at once at what is held and by whom; give your figures; store what you have refused. From one: your
+#: figures; it is stored; how you are.
 LOOK: Final = "look"
 FIGURES: Final = "figures"
+REFUSED: Final = "refused"
 STANDING: Final = "standing"
 
-#: Seconds that a worker has to give its figures: one that stands still must not keep a scrape waiting.
-FIGURES_S: Final = 1.0
+#: Seconds that a worker has to answer: one that stands still must not keep a scrape waiting.
+ANSWER_S: Final = 1.0
 #: A worker that has not reported for this many seconds does not count as ready.
 SILENT_S: Final = 5.0
 
@@ -44,8 +46,12 @@ class _Worker(Struct, kw_only=True, eq=False):
     #: When it was last heard of, on the loop's clock.
     heard_at: float = 0.0
     figures: Sequence[sums.Figures] = ()
-    #: Whoever waits for its figures.
-    asked: asyncio.Future[None] | None = None
+    #: Whoever waits for its answer, by what it was asked.
+    asked: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+
+    def answered(self, word: str) -> None:
+        if word in self.asked and not self.asked[word].done():
+            self.asked[word].set_result(None)
 
 
 class Crew:
@@ -119,15 +125,22 @@ class Crew:
 
     async def figures(self) -> Sequence[Sequence[sums.Figures]]:
         """The figures of every worker, of those that have ended too. Of one that does not answer: those it gave before."""
+        await self._ask_all(FIGURES)
+        return [self._gone, *(each.figures for each in self._workers.values())]
+
+    async def refusals(self) -> None:
+        """Have all of them store what they have refused so far."""
+        await self._ask_all(REFUSED)
+
+    async def _ask_all(self, word: str) -> None:
         asked = []
         for worker in self._workers.values():
-            if worker.asked is None or worker.asked.done():
-                worker.asked = self._loop.create_future()
-                worker.served.tell(FIGURES)
-            asked.append(worker.asked)
+            if word not in worker.asked or worker.asked[word].done():
+                worker.asked[word] = self._loop.create_future()
+                worker.served.tell(word)
+            asked.append(worker.asked[word])
         if asked:
-            await asyncio.wait(asked, timeout=FIGURES_S)
-        return [self._gone, *(each.figures for each in self._workers.values())]
+            await asyncio.wait(asked, timeout=ANSWER_S)
 
     # what comes
 
@@ -155,8 +168,8 @@ class Crew:
         await served.ended
         worker = self._workers.pop(me)
         self._gone = sums.lasting(self._gone, worker.figures)
-        if worker.asked is not None and not worker.asked.done():
-            worker.asked.set_result(None)
+        for word in worker.asked:
+            worker.answered(word)
         if not self._workers:
             self._empty.set()
 
@@ -171,5 +184,4 @@ class Crew:
                 self.complete.set()
         elif word == FIGURES:
             worker.figures = sums.read(what)
-            if worker.asked is not None and not worker.asked.done():
-                worker.asked.set_result(None)
+        worker.answered(word)

@@ -132,7 +132,9 @@ def test_a_test_that_fails_says_where_it_stands_what_was_expected_and_what_came(
         "      expected deliveries to archive, unmatched-log",
         "      but it goes to archive (by always/archive), crm (by to-crm)",
         "      missing: unmatched-log",
+        "        unmatched/unmatched-log (routes.yaml:23): not checked: an earlier entry matched",
         "      not expected: crm (by to-crm)",
+        "      see why: gateway explain contact.updated",
         "FAIL  a lead is called by its first name (routes.yaml:39)",
         "      slack-leads (by new-lead) is not as expected in routes.yaml:43:",
         '        it does not contain "Jane"',
@@ -141,6 +143,7 @@ def test_a_test_that_fails_says_where_it_stands_what_was_expected_and_what_came(
         '            "text": "New lead John, ***",',
         '            "unfurl_links": false',
         "          }",
+        "      see why: gateway explain contact.created",
         "4 tests, 2 failed",
     ]
 

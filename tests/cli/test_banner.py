@@ -46,6 +46,40 @@ def test_so_is_one_of_a_sender_that_the_file_declares_and_it_is_called_by_its_na
     assert "  curl -sS http://127.0.0.1:8080/in/one -H 'content-type: application/json' -H 'x-signature: " in said
 
 
+SEVERAL = """version: 1
+sources: {xobito: {preset: xobito, secret: "${SECRET}"}}
+destinations:
+  people: {type: slack, url: "${SLACK_URL}"}
+  crm: {url: "${CRM_URL}"}
+routes:
+"""
+OF_ONE = """
+  - name: contacts
+    match: contact.created
+    send: [{to: people, text: hi}, {to: crm, body: {a: b}}, {to: people, text: ho}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("routes", "said"),
+    [
+        (OF_ONE, 'the route "contacts" sends 3 messages, to people and crm, and those are in the inbox at once'),
+        (
+            "  - {name: a, to: [crm, people], body: {text: hi}}",
+            'the route "a" sends 2 messages, to crm and people, and',
+        ),
+        ("  - {name: a, send: [{to: crm}]}", 'the route "a" sends it, and the message is in the inbox at once'),
+        (
+            "  - {name: a, to: crm}\n  - {name: b, to: people, text: hi}",
+            "2 routes send 2 messages, to crm and people, and",
+        ),
+    ],
+    ids=["of one route", "to several", "one of one", "of several routes"],
+)
+def test_several_messages_are_counted_and_their_destinations_named(tmp_path, routes, said):
+    assert f"; {said}" in printed(tmp_path, SEVERAL + routes)
+
+
 ASKING = """version: 1
 sources:
   meta: {preset: meta, secret: "${META_SECRET}", verify: {handshake_token: "${META_VERIFY_TOKEN}"}}

@@ -145,6 +145,49 @@ def test_a_line_of_the_env_file_that_cannot_be_read_is_a_finding_like_any_other(
     assert "hush-hush" not in done.stdout
 
 
+def test_a_line_of_the_env_file_that_means_something_else_is_a_warning(tmp_path):
+    (tmp_path / ".env").write_text("A=1\nA=hush\nB=${A}\n")
+    (tmp_path / ".env").chmod(0o600)
+    done = run(tmp_path, GOOD)
+    assert done.returncode == 0
+    assert "hush" not in done.stdout
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines() if "warning: " in line] == [
+        ".env:2:",
+        ".env:3:",
+    ]
+    assert run(tmp_path, GOOD, "--strict").returncode == 1
+
+
+LITERAL = """\
+version: 1
+sources:
+  hub: {preset: github, secret: [own-hush-of-tests, "${OLD:-x}"]}
+destinations:
+  my-crm: {url: "https://crm.example.com/api", auth: {basic: {user: a, password: own-hush-of-tests}}}
+  api: {url: "https://crm.example.com/api", auth: {bearer: own-hush-of-tests}, sign: {secret: own-hush-of-tests-own-hush}}
+  people: {type: slack, url: "https://hooks.slack.com/services/T0/B0/own-hush-of-tests"}
+  pager: {type: pagerduty, url: "https://events.pagerduty.com/v2/enqueue", routing_key: own-hush-of-tests}
+  others: {type: slack, url: "${SLACK_URL}", auth: {bearer: "${TOKEN}"}, channel: a}
+routes: [{name: all, match: push, to: [my-crm, api, people, pager, others], text: hi}]
+"""
+
+
+def test_a_secret_in_the_file_is_named_with_a_variable_for_it_and_is_no_warning(tmp_path):
+    done = run(tmp_path, LITERAL, "--no-env")
+    assert done.returncode == 0
+    assert "hush" not in done.stdout
+    named = [line for line in done.stdout.splitlines() if "is written in this file" in line]
+    assert json.loads(run(tmp_path, LITERAL, "--no-env", "--strict", "--format", "json").stdout) == []
+    assert [each.partition("(write ")[2] for each in named] == [
+        '"${HUB_SECRET}", and HUB_SECRET=... into .env)',
+        '"${MY_CRM_PASSWORD}", and MY_CRM_PASSWORD=... into .env)',
+        '"${API_TOKEN}", and API_TOKEN=... into .env)',
+        '"${API_SECRET}", and API_SECRET=... into .env)',
+        '"${PEOPLE_URL}", and PEOPLE_URL=... into .env)',
+        '"${PAGER_ROUTING_KEY}", and PAGER_ROUTING_KEY=... into .env)',
+    ]
+
+
 @pytest.mark.parametrize("output", FORMATS)
 @pytest.mark.parametrize(
     ("mode", "said", "remedy"),

@@ -25,6 +25,7 @@ from gateway.store.nouns import Limits
 from gateway.store.room import free_disk
 from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
+from tests.cli import command
 from tests.egress.proxy import Proxy
 from tests.sink import Sink, answer, raw
 from tests.smtp import MailServer
@@ -274,6 +275,34 @@ def test_variables_that_only_the_running_gateway_needs_are_no_failure(tmp_path, 
     path = tmp_path / "routes.yaml"
     path.write_text(routes)
     assert doctor.configuration(path, doctor._loaded(path), is_running=running).verdict == verdict
+
+
+COUNTED = """
+version: 1
+sources: {xobito: {preset: xobito, secret: "${DOCTORS_SECRET:-short}"}}
+destinations: {crm: {url: "https://crm.example.com"}, log: {type: file, path: %s}}
+routes: [{name: to-crm, match: contact.created, to: [crm, log]}]
+%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "tests", "env", "said"),
+    [
+        ("log.ndjson", "", "", "1 warning"),
+        ("nowhere/log.ndjson", "", "A=1\nA=2\nB=${A}\n", "4 warnings"),
+        ("log.ndjson", "tests: [{name: a, event: contact.nope, expect: [crmm]}]", "", "2 problems"),
+        ("log.ndjson", "tests: [{name: a, event: contact.nope, expect: [crm]}]\nnonsense: 1", "", "2 problems"),
+    ],
+)
+def test_it_counts_what_check_counts(tmp_path, path, tests, env, said):
+    file = tmp_path / "routes.yaml"
+    file.write_text(COUNTED % (path, tests))
+    (tmp_path / ".env").write_text(env)
+    (tmp_path / ".env").chmod(0o600)
+    found = doctor.configuration(file, doctor._loaded(file), is_running=False)
+    assert said in found.said
+    assert said in command.run("check", cwd=tmp_path).stdout.splitlines()[-1]
 
 
 # --- where it sends ---

@@ -1,6 +1,7 @@
 """``gateway init --source ... --to ...``: a file for just that, without a mistake or a warning."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,13 @@ def test_every_variable_of_the_file_is_in_the_example_of_its_env(tmp_path):
     assert "# GitHub: Repository or organization > Settings > Webhooks" in example
     for name in ("GITHUB_SECRET", "TELEGRAM_URL", "TELEGRAM_CHAT_ID"):
         assert f"\n{name}=\n" in example
+
+
+def test_the_secret_of_xobito_is_called_as_in_the_shipped_example(tmp_path):
+    run(tmp_path, "init", "--source", "xobito", "--to", "slack")
+    shipped = (Path(__file__).parents[2] / ".env.example").read_text()
+    assert "XOBITO_WEBHOOK_SECRET=" in shipped
+    assert "\nXOBITO_WEBHOOK_SECRET=\n" in (tmp_path / ".env.example").read_text()
 
 
 def test_a_sender_whose_handshake_shows_a_token_has_it_in_the_file(tmp_path):

@@ -46,6 +46,18 @@ def body_of(kind: Kind) -> object:
     return examples.message_of(kind, request)
 
 
+@READ_BY_PEOPLE
+def test_a_text_becomes_one_of_the_fields_that_a_message_needs(kind: Kind) -> None:
+    body = body_of(kind)
+    assert isinstance(body, dict)
+    assert not kind.contents or set(kind.contents) & body.keys()
+
+
+def test_no_two_kinds_have_the_same_vendor() -> None:
+    hosts = [host for kind in KINDS.values() for host in kind.hosts]
+    assert len(hosts) == len(set(hosts))
+
+
 def test_every_kind_is_listed_under_its_own_name() -> None:
     assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
 

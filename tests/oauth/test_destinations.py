@@ -187,6 +187,25 @@ async def test_a_token_that_was_refused_is_not_sent_again_while_there_is_no_othe
 
 
 @story
+async def test_each_token_has_a_span_in_a_trace_of_its_own(tmp_path):
+    spans = []
+    with AuthorizationServer() as server, Sink(guarded(server)) as sink:
+        async with world(tmp_path, to_crm(sink, server)) as gateway:
+            gateway.gateway.spans = Spans(put=spans.append, clock=gateway.clock.wall)
+            server.behave(answers(503, ""))
+            await delivered(gateway, 1, 2)
+            await gateway.later(60.0)
+    failed, *fetched = [span for span in spans if span.name.startswith("token ")]
+    assert failed.error
+    assert [span.error for span in fetched] == [None]
+    assert {(span.kind, span.parent_id, span.sender_id) for span in (failed, *fetched)} == {("CLIENT", None, None)}
+    assert all(span.name == f"token {span.attributes['server.address']}" for span in (failed, *fetched))
+    traces = [span.trace_id for span in spans]
+    assert all(traces.count(span.trace_id) == 1 for span in (failed, *fetched))
+    assert not any("s3cret" in f"{span}" for span in spans)
+
+
+@story
 async def test_a_destination_that_refuses_every_token_is_denied_like_any_other(tmp_path):
     with AuthorizationServer() as server, Sink(answer(401, b"no")) as sink:
         async with world(tmp_path, to_crm(sink, server)) as gateway:

@@ -366,7 +366,8 @@ def test_nothing_of_the_environment_is_read(tmp_path: Path, monkeypatch):
     assert read(tmp_path / "routes.yaml").destinations["crm"].target.url == "https://crm.example/v1"
 
 
-def test_the_example_of_the_documentation_says_what_it_says_there(tmp_path):
+def test_the_example_of_the_documentation_says_what_it_says_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-test.md").read_text("utf-8")
     example = page.split("```yaml\n")[1].split("```")[0]
     path = tmp_path / "routes.yaml"

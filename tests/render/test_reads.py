@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.errors import Place
+from gateway.render import TemplateText
 from gateway.render.reads import reads_of
 
 
@@ -18,10 +19,10 @@ from gateway.render.reads import reads_of
     ],
 )
 def test_the_headers_that_a_template_reads_with_their_lines(text, headers):
-    found = reads_of(text, Place("routes.yaml", 1))
+    found = reads_of(TemplateText(text, Place("routes.yaml", 1)))
     assert [(name, place.line) for name, place in found.headers] == headers
 
 
 def test_the_files_that_a_template_includes_or_imports():
     text = "{% include 'a.txt.j2' %}{% if payload.x %}{% import 'b.txt.j2' as b %}{% endif %}{% from 'c.txt.j2' import m %}"
-    assert set(reads_of(text, Place("routes.yaml", 1)).files) == {"a.txt.j2", "b.txt.j2", "c.txt.j2"}
+    assert set(reads_of(TemplateText(text, Place("routes.yaml", 1))).files) == {"a.txt.j2", "b.txt.j2", "c.txt.j2"}

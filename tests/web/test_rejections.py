@@ -141,6 +141,16 @@ async def test_a_request_that_was_just_refused_is_shown_at_once(tmp_path, path):
 
 
 @story
+async def test_what_other_processes_have_just_refused_is_shown_at_once(tmp_path):
+    async with World(tmp_path, "") as world:
+        ours, theirs = Rejections(world.store, world.clock), Rejections(world.store, world.clock)
+        ours.elsewhere = theirs.flush
+        theirs.refuse("xobito", "/in/xobito", SignatureRefused("no x-webhook-signature header"), HERE)
+        [found] = await ours.newest(limit=5)
+        assert found.reason == "no x-webhook-signature header"
+
+
+@story
 async def test_a_store_that_cannot_write_still_shows_what_it_has(tmp_path, monkeypatch):
     async with World(tmp_path, "") as world:
         gathered = Rejections(world.store, world.clock)

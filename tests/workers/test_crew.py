@@ -11,7 +11,7 @@ from gateway.store.remote.store import RemoteStore
 from gateway.telemetry import sums
 from gateway.telemetry.sums import Figures
 from gateway.workers import crew as crews
-from gateway.workers.crew import FIGURES, LOOK, STANDING, Crew, Standing
+from gateway.workers.crew import FIGURES, LOOK, REFUSED, STANDING, Crew, Standing
 from tests.store.given import Clock, new_event
 from tests.store.through import RemoteKind
 from tests.waiting import until
@@ -85,7 +85,7 @@ def test_events_can_be_received_once_a_worker_says_so_and_as_long_as_one_does(tm
 
 
 def test_figures_are_those_of_all_workers_and_what_a_dead_one_had_counted_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(crews, "FIGURES_S", 30.0)
+    monkeypatch.setattr(crews, "ANSWER_S", 30.0)
 
     async def scenario():
         async with gateway(tmp_path) as (_store, crew, another):
@@ -104,8 +104,26 @@ def test_figures_are_those_of_all_workers_and_what_a_dead_one_had_counted_stays(
     asyncio.run(scenario())
 
 
+def test_every_worker_has_stored_what_it_refused_when_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(crews, "ANSWER_S", 30.0)
+
+    async def scenario():
+        async with gateway(tmp_path) as (_store, crew, another):
+            one, other = await another(), await another()
+            asking = asyncio.create_task(crew.refusals())
+            await until(lambda: one.told == other.told == [REFUSED])
+            one.store.asking.tell(FIGURES, msgspec.msgpack.encode([]))
+            one.store.asking.tell(REFUSED, b"")
+            other.say()
+            assert not asking.done()
+            await other.kill()
+            await asking
+
+    asyncio.run(scenario())
+
+
 def test_a_worker_that_does_not_answer_counts_with_what_it_gave_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(crews, "FIGURES_S", 0.01)
+    monkeypatch.setattr(crews, "ANSWER_S", 0.01)
 
     async def scenario():
         async with gateway(tmp_path) as (_store, crew, another):

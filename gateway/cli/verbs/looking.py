@@ -89,7 +89,10 @@ def tail(**given: Any) -> None:
 @options.config
 @options.server
 def refused(**given: Any) -> None:
-    """List refused requests and duplicates, and what to do about each."""
+    """List refused requests and duplicates, and what to do about each.
+
+    Includes the last ones of every worker; other replicas store theirs once a second.
+    """
     from gateway.cli import refused as refusals
 
     sys.exit(refusals.refused(options.place(given), **given))

@@ -68,7 +68,7 @@ class AuthKeys(Section):
         **dict.fromkeys(("user", "username", "password"), 'basic: {user: ..., password: "${PASSWORD}"}'),
     }
     together: ClassVar[Shape] = {"minProperties": 1, "maxProperties": 1}
-    bearer: Secret | None = key(values.secret, 'a token: auth: {bearer: "${CRM_TOKEN}"}')
+    bearer: Secret | None = key(values.bearer, 'a token: auth: {bearer: "${CRM_TOKEN}"}')
     basic: BasicKeys | None = key(nested(BasicKeys), 'a login: auth: {basic: {user: me, password: "${PASSWORD}"}}')
     header: HeaderKeys | None = key(
         nested(HeaderKeys), 'any other header: auth: {header: {name: x-api-key, value: "${KEY}"}}'

@@ -268,8 +268,8 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
             return None
         found = _with_examples(reading, found)
         _check_options(reading, found, label)
-    _hide_address(reading, found)
-    _hide_options(reading, found)
+    _hide_address(reading, found, label)
+    _hide_options(reading, found, label)
     if found.has_unknown_type:
         # What it needs and cannot have is not known.
         return dataclasses.replace(found, is_inbox=is_inbox)
@@ -326,7 +326,7 @@ def _check_options(reading: Reading, found: DestinationKeys, label: str) -> None
                 reading.error(each, f'"{name}" of {label}: "{value.shown}" is not allowed', option.about)
 
 
-def _hide_address(reading: Reading, found: DestinationKeys) -> None:
+def _hide_address(reading: Reading, found: DestinationKeys, label: str) -> None:
     """Make a secret of every part of an address in the file that is not known to be public."""
     if found.url is None or found.url.is_stand_in:
         return
@@ -340,15 +340,18 @@ def _hide_address(reading: Reading, found: DestinationKeys) -> None:
     reading.secrets.update((address, *long, *kind.moved(address)))
     if secret := after_host(written.text):
         reading.report.hide(written.content, secret)
+        if kind.needs_text and "${" not in written.text:
+            reading.is_literal(written, f'"url" of {label}', "url")
 
 
-def _hide_options(reading: Reading, found: DestinationKeys) -> None:
+def _hide_options(reading: Reading, found: DestinationKeys, label: str) -> None:
     """Make a secret of what an option that opens something is in the file."""
     for name, option in KINDS[found.type].options.items():
         node = found.written[name].value if name in found.options else None
         if option.is_secret and isinstance(node, Scalar) and is_literal(node.text) and "${" not in node.text:
             reading.secrets.add(node.text)
             reading.report.hide(node.content, node.text)
+            reading.is_literal(node, f'"{name}" of {label}', name)
 
 
 def _is_no_word(secret: str) -> bool:

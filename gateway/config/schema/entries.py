@@ -38,12 +38,12 @@ def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None
     found = trees.template(reading, node, label)
     if found is None:
         return None
-    bare = re.fullmatch(r"\s*\{\{-?(?P<expression>.*?)-?\}\}\s*", found.text, re.DOTALL)
+    bare = re.fullmatch(r"\s*\{\{-?\s*(?P<expression>.*?)\s*-?\}\}\s*", found.text, re.DOTALL)
     if bare is None or "{{" in bare["expression"]:
         return found
-    expression = bare["expression"].strip()
+    expression = bare["expression"]
     reading.warning(node, f"{label} is already an expression and needs no braces", f"write if: {expression}")
-    return TemplateText(expression, found.place)
+    return found.part(*bare.span("expression"))
 
 
 @shaped({"title": "map; its texts are templates", "type": "object"})

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from gateway import presets
 from gateway.config.text import variables
 from gateway.config.text.disk import Disk
 from gateway.config.text.reader import Node, Scalar
@@ -45,6 +46,8 @@ class Reading:
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.
     secrets: set[str] = field(default_factory=set)
+    #: Secrets that are written in the file itself, with what to write instead.
+    literal: list[Problem] = field(default_factory=list)
     #: What could not be read, so that no name of it is unknown: whole sections, "destination", and single entries.
     unread: set[str | tuple[str, str]] = field(default_factory=set)
     #: The patterns under ``include``.
@@ -72,6 +75,14 @@ class Reading:
     def warning(self, where: Node | Place, message: str, hint: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
         self.report.warning(place, message, hint)
+
+    def is_literal(self, node: Scalar, label: str, noun: str) -> None:
+        """Note a secret that is written in the file; ``noun``: what it is, for the name of a variable: ``TOKEN``."""
+        owner = re.findall(r'"([^"]+)"', label)[-1:]
+        known = presets.load(owner[0]).variable if noun == "secret" and owner and owner[0] in presets.NAMES else ""
+        name = known or re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
+        hint = f'write "${{{name}}}", and {name}=... into .env'
+        self.literal.append(Problem(node.place, f"{label} is written in this file, where others may read it", hint))
 
     def has_unread(self, noun: str) -> bool:
         """Whether there is one that could not be read."""
@@ -121,7 +132,7 @@ class Reading:
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text
         if not found.missing:
-            return Words(found.text, shown, node)
+            return Words(found.text, shown, node, breaks=found.breaks(node.text, node.breaks))
         if self._stand_ins:
             self._stand_ins[-1].was_used = True
             return Words(self._stand_ins[-1].text, shown, node, is_stand_in=True)
@@ -154,6 +165,8 @@ class Words:
     node: Scalar
     #: Whether it was made up because a variable is not set.
     is_stand_in: bool = False
+    #: Where the file begins its next lines, as of ``TemplateText``.
+    breaks: tuple[int, ...] | None = None
 
     @property
     def place(self) -> Place:

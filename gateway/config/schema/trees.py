@@ -9,6 +9,7 @@ from gateway.config.schema.values import TEXT, expect_scalar, number, some
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.config.text.references import is_number
 from gateway.render import TemplateText, Tree, is_literal
+from gateway.render.texts import joined
 from gateway.routing.cases import Plain
 
 #: What becomes of a text in a tree.
@@ -40,12 +41,12 @@ def templates(reading: Reading, node: Node, label: str) -> TemplateText | None:
     kept = [each for each in found if each is not None]
     if not found or len(kept) < len(found):
         return None
-    return TemplateText(", ".join(each.text for each in kept), kept[0].place)
+    return joined(kept, ", ")
 
 
 def _template_text(reading: Reading, scalar: Scalar) -> TemplateText | None:
     written = reading.resolved(scalar, reading.references.resolve_in_template)
-    return None if written is None else TemplateText(written.text, scalar.content)
+    return None if written is None else TemplateText(written.text, scalar.content, written.breaks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,9 +237,30 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     if not written.text.strip():
         reading.error(node, f"{label} is empty", "set one: an empty secret protects nothing")
         return None
+    if "${" not in written.node.text:
+        key = re.match(r'"(\w+)"', label)
+        noun = key[1] if key else "secret"
+        reading.is_literal(written.node, label, "token" if noun == "bearer" else noun)
     if not written.is_stand_in:
         reading.secrets.add(written.text)
     return Secret(written.text)
+
+
+_BEARER: Final = re.compile(r"Bearer\s+", re.IGNORECASE)
+
+
+@shaped({**TEXT, "title": "secret"})
+def bearer(reading: Reading, node: Node, label: str) -> Secret | None:
+    """A token, without the word that comes before it in the header."""
+    found = secret(reading, node, label)
+    if found is None or not isinstance(node, Scalar) or not _BEARER.match(found.reveal()):
+        return found
+    rest = _BEARER.sub("", node.text, count=1)
+    first = re.match(r"\$\{[^}]*\}", node.text)
+    where = f" from the value of {first[0]}" if first else ""
+    hint = f'write "{rest}"' if not where and re.fullmatch(r"\$\{[^}]*\}", rest) else f"remove Bearer{where}"
+    reading.warning(node, f"{label}: the header begins with Bearer by itself, and would have it twice", hint)
+    return found
 
 
 #: Keys of a map of which only the value is meant.

@@ -1,6 +1,7 @@
 """The file ``.env`` next to routes.yaml: ``KEY=VALUE`` lines for a developer's machine."""
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,8 @@ from gateway.errors import ConfigError, Place, Problem
 _LINE: Final = re.compile(r"\s*(?:export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*?)\s*")
 _SINGLE: Final = re.compile(r"'(?P<text>[^']*)'\s*(?:#.*)?")
 _DOUBLE: Final = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"\s*(?:#.*)?')
+#: A variable as a shell expands it.
+_NAMED: Final = re.compile(r"(?<![\\$])\$(?:\{(?P<braces>[A-Za-z_]\w*)\}|(?P<bare>[A-Za-z_]\w*))")
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -23,11 +26,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     """
     values: dict[str, str] = {}
     problems: list[Problem] = []
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError([Problem(Place(path.name), "the file is not UTF-8 text", "save the file as UTF-8")]) from None
-    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+    for number, line in _lines(path):
         try:
             values.update(_read_line(line))
         except _Unreadable as error:
@@ -35,6 +34,35 @@ def read_env_file(path: Path) -> dict[str, str]:
     if problems:
         raise ConfigError(problems)
     return values
+
+
+def doubts(path: Path, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """A warning for each variable of a file, which can be read, that is set twice, or whose value names another one.
+
+    A value in single quotes is meant as it is. ``environ``: the other variables that there are.
+    """
+    found = [(number, line["key"], line["value"]) for number, text in _lines(path) if (line := _LINE.fullmatch(text))]
+    known = {**environ, **{key: "" for _, key, _ in found}}
+    first: dict[str, int] = {}
+    for number, key, written in found:
+        place = Place(path.name, number)
+        if (before := first.setdefault(key, number)) != number:
+            yield Problem(
+                place, f"{key} is set on line {before} already: this line wins", "remove one of them", "warning"
+            )
+        named = next((each for each in _NAMED.finditer(written) if each["braces"] or each["bare"] in known), None)
+        if named is not None and not _SINGLE.fullmatch(written):
+            message = f"{named[0]} in the value of {key} is only a text: variables are not expanded here"
+            hint = f"write what {named[0]} stands for, or put the value in single quotes if it is meant as it is"
+            yield Problem(place, message, hint, "warning")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(Place(path.name), "the file is not UTF-8 text", "save the file as UTF-8")]) from None
+    yield from enumerate(re.split(r"\r\n|\n|\r", text), start=1)
 
 
 def _read_line(line: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import yaml
 from msgspec import Struct, field
 
 from gateway.config.text import mistakes, sharing
+from gateway.config.text.folding import breaks_of
 from gateway.config.text.report import Report
 from gateway.errors import ConfigError, Place
 
@@ -38,6 +39,8 @@ class Scalar(Struct, frozen=True):
     content: Place
     #: Whether nothing was written at all (``key:``).
     empty: bool = False
+    #: Where the file begins its next lines, as offsets in the text; None: at the lines of the text.
+    breaks: tuple[int, ...] | None = None
     #: What YAML cut off as a comment, although it reads like part of the text (``New lead in #sales``).
     cut_off: str = ""
 
@@ -307,12 +310,14 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         place = self._place(event.start_mark)
         plain = event.style in (None, "")
+        content = self._content_place(place, event.style)
         return Scalar(
             place=place,
             text=event.value,
             value=json_scalar(event.value) if plain else event.value,
-            content=self._content_place(place, event.style),
+            content=content,
             empty=plain and event.value == "",
+            breaks=self._breaks(event, content),
             cut_off=self._cut_off(event.end_mark) if plain and event.value else "",
         )
 
@@ -323,6 +328,13 @@ class _Builder:
             first = self._report.lines[place.line] if place.line < len(self._report.lines) else ""
             return Place(place.file, place.line + 1, len(first) - len(first.lstrip(" ")) + 1)
         return place
+
+    def _breaks(self, event: yaml.ScalarEvent, content: Place) -> tuple[int, ...] | None:
+        assert event.end_mark is not None
+        if content.line == event.end_mark.line + 1 and not _LINE_BREAK.search(event.value):
+            return None
+        written = self._report.lines[content.line - 1 : event.end_mark.line + 1]
+        return breaks_of(event.value, event.style, written, content.column - 1)
 
     def _cut_off(self, end: _Mark | None) -> str:
         assert end is not None

@@ -5,12 +5,15 @@ outside are treated as secrets: problems show the reference, never the value.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Final
 
 from msgspec import Struct, field
 
 from gateway.config.text.disk import Values
+from gateway.render.texts import line_breaks
 
 #: A reference, the escape, or a ``${`` that is neither.
 _REFERENCE: Final = re.compile(
@@ -58,6 +61,19 @@ class Resolved(Struct, frozen=True):
     missing: tuple[str, ...] = ()
     #: The values from outside, in the order of the references.
     values: tuple[str, ...] = ()
+    #: Where each reference ends, in the text with references and in this one.
+    ends: tuple[tuple[int, int], ...] = ()
+
+    def breaks(self, written: str, breaks: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """Where the file begins its next lines, as offsets in this text; ``breaks``: in the ``written`` one."""
+        if not self.ends or not ("\n" in self.text or breaks):
+            return breaks
+        return tuple(map(self._moved, line_breaks(written) if breaks is None else breaks))
+
+    def _moved(self, offset: int) -> int:
+        last = bisect_right(self.ends, offset, key=itemgetter(0))
+        before, here = self.ends[last - 1] if last else (0, 0)
+        return here + offset - before
 
 
 class References(Struct, frozen=True):
@@ -86,14 +102,15 @@ class References(Struct, frozen=True):
         if "${" not in text:
             return Resolved(text)
         pieces = _Pieces()
-        end = 0
+        end = here = 0
         for found in _REFERENCE.finditer(text):
-            pieces.written.append(text[end : found.start()])
             value = self._value(found, pieces)
-            pieces.written.append(write(value) if found[0] != "$${" else "${")
-            end = found.end()
+            written = text[end : found.start()] + (write(value) if found[0] != "$${" else "${")
+            pieces.written.append(written)
+            end, here = found.end(), here + len(written)
+            pieces.ends.append((end, here))
         resolved = "".join((*pieces.written, text[end:]))
-        return Resolved(resolved, pieces.is_foreign, tuple(pieces.missing), tuple(pieces.values))
+        return Resolved(resolved, pieces.is_foreign, tuple(pieces.missing), tuple(pieces.values), tuple(pieces.ends))
 
     def _value(self, found: re.Match[str], pieces: "_Pieces") -> str:
         if found[0] == "${":
@@ -142,6 +159,7 @@ def is_number(text: str) -> bool:
 
 class _Pieces(Struct):
     written: list[str] = field(default_factory=list)
+    ends: list[tuple[int, int]] = field(default_factory=list)
     is_foreign: bool = False
     missing: list[str] = field(default_factory=list)
     values: list[str] = field(default_factory=list)

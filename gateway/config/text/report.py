@@ -89,6 +89,10 @@ class Report(Struct):
         found = dict.fromkeys((*map(self._with_final_line, self.problems), *more))
         return tuple(sorted(found, key=self._order))
 
+    def finished(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Problems that are none of this report's own, with their lines, by place."""
+        return tuple(sorted(map(self._with_final_line, problems), key=self._order))
+
     def _with_final_line(self, problem: Problem) -> Problem:
         is_yaml = self.of_place(problem.place).is_yaml
         line = addresses.starred(self.line(problem.place) or problem.line_text, self.public, is_yaml=is_yaml)

@@ -49,6 +49,16 @@ def named_unrendered(text: str) -> str:
     return _named(_SCHEME.sub("", text.strip(), count=1), _UNRENDERED)
 
 
+def in_header(value: str) -> str:
+    """``write "Bearer ${TOKEN}"`` for a header of ``Bearer <TOKEN>``; empty if its value is no variable."""
+    scheme = _SCHEME.match(value.strip())
+    # One that is all of a value is found wherever it is written.
+    name = "" if "{{" in value or "{%" in value or named_anywhere(value) else named_unrendered(value)
+    # An id of a message is in angle brackets, too.
+    is_sure = scheme or "<" not in value or re.search(r"[A-Z]{2}|token|key|secret|password", value)
+    return f'write "{scheme[0] if scheme else ""}${{{name}}}"' if name and is_sure else ""
+
+
 def _named(text: str, ways: Sequence[re.Pattern[str]]) -> str:
     found = next(filter(None, (way.fullmatch(text) for way in ways)), None)
     if found is None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import format_problem, read_env_file
+from gateway.config import doubts, format_problem, read_env_file
 from gateway.errors import ConfigError
 
 
@@ -55,6 +55,28 @@ def test_every_line_that_cannot_be_read_is_named_without_its_value(read):
 def test_a_file_that_is_no_text_is_refused(read):
     with pytest.raises(ConfigError):
         read(b"A=\xff")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("A=1\nB=2\nA=3\nA=4", ["3 A is set on line 1 already: this line wins", "4 A is set on line 1 already: this line wins"]),
+        ("A=1\nB=${A}/x", ["2 ${A} in the value of B is only a text: variables are not expanded here"]),
+        ("B=${NOT_HERE}", ["1 ${NOT_HERE} in the value of B is only a text: variables are not expanded here"]),
+        ('B="$HOME/x"', ["1 $HOME in the value of B is only a text: variables are not expanded here"]),
+        ("A=1\nexport B=x$A", ["2 $A in the value of B is only a text: variables are not expanded here"]),
+        ("A='${HOME}'\nB='$HOME'", []),
+        ('A="\\$HOME"', []),
+        ("A=pa$word\nB=cost$5\nC=$$HOME\nD=a$", []),
+        ("# A=${HOME}\nno line\n", []),
+    ],
+)  # fmt: skip
+def test_a_line_that_probably_means_something_else_is_named_without_its_value(tmp_path, text, found):
+    path = tmp_path / ".env"
+    path.write_text(text)
+    problems = list(doubts(path, {"HOME": "/root"}))
+    assert [f"{each.place.line} {each.message}" for each in problems] == found
+    assert {each.severity for each in problems} <= {"warning"}
 
 
 @given(st.binary(max_size=200))
