@@ -128,7 +128,7 @@ def test_it_goes_on_with_the_gateway_that_comes_after_and_misses_nothing(tmp_pat
             gateway.start()
             after = gateway.post(distinct(2))[1]["id"]
             eventually(lambda: any(after in each for each in tail.lines), "what came after the restart")
-            assert any("is back" in each for each in tail.notes)
+            eventually(lambda: any("is back" in each for each in tail.notes), "it says that the gateway is back")
         told = [json.loads(each)["id"] for each in tail.lines if json.loads(each)["what"] == "event"]
         assert told == [before, after]
     finally:
