@@ -264,7 +264,7 @@ async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
         world.gateway.egress = Egress(carrier=taken)
         running = asyncio.create_task(world.dispatcher.run())
         accepted = 0
-        while taken.count < 20_000:
+        while taken.count < 8_000:
             before = taken.count
             await world.receive(BODY + b" " * (accepted + 1))
             accepted += 1
@@ -272,7 +272,7 @@ async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
         world.dispatcher.stop()
         await running
         await world.dispatcher.idle()
-    assert accepted >= 100
+    assert accepted >= 40
 
 
 def _waiting(template, number: int) -> NewEvent:

@@ -88,7 +88,7 @@ def test_metrics_have_a_token_of_their_own(gateway):
 
 
 def test_the_command_line_sends_the_token(gateway):
-    assert "contact.created" in gateway.cli("events").stdout
+    assert "contact.created" in gateway.verb("events").stdout
 
 
 def test_without_its_token_the_command_line_says_which_one_is_missing(gateway):

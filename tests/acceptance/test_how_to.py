@@ -51,7 +51,7 @@ def gateway(tmp_path, sink):
         for number in range(450, 453):
             last = gateway.post(distinct(number))[1]["id"]
         gateway.settled(last)
-        gateway.cli("replay", last, "--yes", check=False)
+        gateway.verb("replay", last, "--yes", check=False)
         yield gateway
 
 

@@ -116,7 +116,7 @@ def test_a_person_logs_in_with_a_browser_and_what_has_waited_goes_out(tmp_path):
             assert login["state"] == "ok"
             assert login["until"] is not None
             assert "login" in [each["verb"] for each in process.api("/api/activity")[1]["activity"]]
-            said = process.cli("doctor", check=False).stdout
+            said = process.verb("doctor", check=False).stdout
             assert re.search(r"ok +login +crm at 127\.0\.0\.1: logged in by \S+, refresh token of ", said)
             page = process.api("/destinations")[1]
             assert "token valid until" in page

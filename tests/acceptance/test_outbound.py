@@ -27,14 +27,14 @@ def test_a_destination_that_is_the_gateway_itself_is_blocked_once_and_for_all(tm
         assert status == 202
         [delivery] = gateway.settled(answer["id"])
         assert (delivery["state"], delivery["attempts"]) == ("dead", 1)
-        told = gateway.cli("show", answer["id"]).stdout
+        told = gateway.verb("show", answer["id"]).stdout
     assert "blocked address: " in told
     assert "is the gateway itself" in told
 
 
 def test_a_metadata_address_is_refused_when_the_file_is_read(tmp_path):
     (tmp_path / "routes.yaml").write_text(routes("http://169.254.169.254/latest/meta-data"))
-    done = GatewayProcess(tmp_path).cli("check", check=False)
+    done = GatewayProcess(tmp_path).verb("check", check=False)
     assert done.returncode == 1
     assert "169.254.169.254 is not allowed: it is a link-local address, where clouds keep their metadata" in done.stdout
 

@@ -75,11 +75,11 @@ def test_a_signal_puts_another_file_in_force(tmp_path, sink):
 def test_the_verb_puts_another_file_in_force_and_prints_every_problem_of_a_bad_one(tmp_path, sink):
     with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
         save(gateway, routes(sink.url, "two"))
-        assert gateway.cli("reload").stdout == "Reloaded: 1 route changed (new-lead).\n"
+        assert gateway.verb("reload").stdout == "Reloaded: 1 route changed (new-lead).\n"
         gateway.post(distinct(1))
         assert sent_text(sink, 1) == "two"
         save(gateway, routes(sink.url, "three", more="sauces: {}\n"))
-        refused = gateway.cli("reload", check=False)
+        refused = gateway.verb("reload", check=False)
         assert refused.returncode == 1
         assert (
             'routes.yaml:11:1: unknown key "sauces"  (did you mean "sources", which is written already?)'

@@ -131,10 +131,10 @@ def test_a_contact_that_becomes_qualified_is_announced_once_over_many_kills(tmp_
         assert shown["before"]["status_id"] == 1
         assert shown["record"]["email"] == "ada@example.com"
         assert {each["name"]: (each["before"], each["after"]) for each in shown["changes"]}["status_id"] == (1, 3)
-        assert "status_id: 1 -> 3" in gateway.cli("show", qualified).stdout
+        assert "status_id: 1 -> 3" in gateway.verb("show", qualified).stdout
         assert "What it changed" in gateway.api(f"/events/{qualified}")[1]
         assert gateway.terminate() == 0
-        said = gateway.cli("doctor", check=False).stdout
+        said = gateway.verb("doctor", check=False).stdout
         assert f"xobito remembers {CONTACTS} records of at most 1,000,000" in said
 
 

@@ -104,7 +104,7 @@ def test_all_that_operators_see_and_do_is_about_one_gateway(tmp_path, each_store
         assert gateway.api("/api/destinations/crm/resume", {"by": "ann"})[0] == 200
         assert all([each["state"] for each in gateway.settled(id_)] == ["delivered"] for id_ in waiting)
 
-        replayed = gateway.cli("replay", ids[0], check=False)
+        replayed = gateway.verb("replay", ids[0], check=False)
         assert replayed.returncode == 0, replayed.stderr
         eventually(lambda: [each.path for each in sink.requests].count("/contacts/1") == 2, "it is sent again")
         assert gateway.terminate() == 0
@@ -115,7 +115,7 @@ def test_a_reload_counts_at_every_worker_once_it_is_answered(tmp_path):
         gateway = crew.gateway
         for path in ("first", "second"):
             (tmp_path / "routes.yaml").write_text(simple(sink, name=path, path=path))
-            assert gateway.cli("reload").returncode == 0
+            assert gateway.verb("reload").returncode == 0
             begun = len(sink.requests)
             for number in range(12):
                 gateway.post(distinct(100 * len(path) + number))
@@ -131,7 +131,7 @@ def test_a_reload_counts_at_every_worker_once_it_is_answered(tmp_path):
         )
         # Each process has done what it was asked to once all have ended: the first worker may have the file before the rest.
         assert gateway.terminate() == 0
-        noted = json.loads(gateway.cli("activity", "--json").stdout)
+        noted = json.loads(gateway.verb("activity", "--json").stdout)
         assert [each["verb"] for each in noted].count("reload") == 3, "one for each, however many processes there are"
 
 
