@@ -134,6 +134,7 @@ def test_the_healthy_destination_beside_them_got_it(hostile):
     eventually(lambda: state() == "delivered", "the healthy destination has taken it")
 
 
+@pytest.mark.slow
 def test_four_destinations_are_as_quick_beside_one_that_hangs_as_beside_a_quick_one(tmp_path):
     names = ["a", "b", "c", "d", "fifth"]
     with Sink() as sink:
