@@ -29,8 +29,8 @@ SAMPLES = presets.load("xobito").samples
 
 #: Deadlines only turn a hang into a failure: far longer than a busy machine needs.
 DEADLINE_S = 90
-#: Set by `coverage run`. A killed process saves no figures, so it is asked to stop first.
-IS_MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
+#: By this variable `coverage run` has the processes measured that are started.
+OF_PROCESSES = "COVERAGE_PROCESS_CONFIG"
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:
@@ -109,7 +109,8 @@ class GatewayProcess:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        if IS_MEASURED and self.process is not None and self.process.poll() is None:
+        # A killed process saves no figures of coverage, so it is asked to stop first.
+        if OF_PROCESSES in self._environ and self.process is not None and self.process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.send_signal(signal.SIGTERM)
                 self.process.wait(5)
