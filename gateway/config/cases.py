@@ -220,7 +220,7 @@ class TestCompiler:
             case Scalar(text="verbatim"):
                 return Check(place=base.place, destination=base.destination, route=base.route, verbatim=True)
             case Scalar(text=text) as node:
-                self._reading.error(node, f'"{text}" says nothing about a delivery', _said(node))
+                self._reading.error(node, f'"{text}" is not a valid expectation', _said(node))
         return base
 
 
@@ -246,7 +246,7 @@ def _said(node: Scalar) -> str:
     """What to write for a number of deliveries, or for what a delivery contains."""
     match node.value:
         case bool() | int() as number if number < 1:
-            return "remove it: what is not named gets nothing"
+            return "remove it: a destination that is not listed must get nothing"
         case True:
             return "write {count: 1}"
         case int() as number:

@@ -84,7 +84,7 @@ _WRITTEN: Final = [
         ("Liquid", r"%(?:comment|endcomment)\b.*", "{{# a comment #}}"),
         ("Liquid", r"%(?:render|include)\s+[\"']([\w/.-]+?)(?:\.liquid)?[\"']\s*,.*", '{{% include "{0}.txt.j2" %}}, which sees the same names'),
         ("Liquid", r"%render\s+[\"']([\w/.-]+?)[\"']", '{{% include "{0}.txt.j2" %}}'),
-        ("Liquid", r"%(?:when|endcase|echo|liquid|increment|decrement|tablerow|break|continue)\b.*", "{{% if %}}, {{% for %}} and {{% set %}} are the tags"),
+        ("Liquid", r"%(?:when|endcase|echo|liquid|increment|decrement|tablerow|break|continue)\b.*", "it with {{% if %}}, {{% for %}} and {{% set %}}"),
     )
 ]  # fmt: skip
 

@@ -259,7 +259,7 @@ def bearer(reading: Reading, node: Node, label: str) -> Secret | None:
     first = re.match(r"\$\{[^}]*\}", node.text)
     where = f" from the value of {first[0]}" if first else ""
     hint = f'write "{rest}"' if not where and re.fullmatch(r"\$\{[^}]*\}", rest) else f"remove Bearer{where}"
-    reading.warning(node, f"{label}: the header begins with Bearer by itself, and would have it twice", hint)
+    reading.warning(node, f"{label}: Bearer is added automatically, so the header would have it twice", hint)
     return found
 
 
