@@ -232,7 +232,7 @@ def _under(path: str, roots: Sequence[str], node: Node | None) -> str:
     if (near := closest(root, roots, closeness=0.7)) and near != root and dot:
         return f'did you mean "{near}.{rest}"?'
     if root == "headers":
-        return "a header is one name: headers.x-github-event"
+        return "name one header: headers.x-github-event"
     home = next((each for each in roots if each not in ("payload", "headers")), "payload")
     example = f"{home}.name" if path in roots else f"payload.{path}" if "." in path else f"{home}.{path}"
     return f"start with one of {', '.join(roots)}: {example}"

@@ -17,7 +17,7 @@ from gateway.wording import suggest
 Problem = tuple[str, str]
 
 #: How a condition on the type is added, by whether the entry has conditions; None: there are none where the pattern is.
-_WHERE: Final = {True: "add {} to where", False: "write where: {{{}}}"}
+_WHERE: Final = {True: "add {} to the existing where", False: "write where: {{{}}}"}
 
 
 def check(

@@ -63,7 +63,7 @@ _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
     **dict.fromkeys(("tolocalestring", "tofixed"), lambda of, arguments: f"write {of} | number({', '.join(arguments)})"),
     "format": lambda _of, _arguments: "write the text itself, with each value in braces: No. {{ attrs.id }}",
     **dict.fromkeys(("keys", "values"), lambda of, _arguments: f"write {{% for key, value in {of} | items %}}"),
-    **dict.fromkeys(("append", "push", "update"), lambda _of, _arguments: "remove it: a value of the event cannot be changed"),
+    **dict.fromkeys(("append", "push", "update"), lambda _of, _arguments: "remove it: values of the event cannot be changed"),
 }  # fmt: skip
 
 

@@ -164,7 +164,7 @@ INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
         ("body", "request", "webhook", "trigger", "json", "params", "input", "inputs", "context"),
         "write payload: it is what the sender sends",
     ),
-    **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside of the braces"),
+    **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside the braces"),
 }
 #: Functions of other languages that are filters here.
 FUNCTIONS_ELSEWHERE: Final[Mapping[str, str]] = {"len": "length", "size": "length", "str": "string", "json": "tojson"}

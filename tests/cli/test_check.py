@@ -213,8 +213,8 @@ def test_a_file_of_variables_that_others_can_read_is_a_warning(tmp_path, mode, s
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://10.0.0.5/api", "10.0.0.5 is a private address: right if the gateway runs in the same network"),
-        ("https://[fd00::7]:8443/x", "fd00::7 is a private address: right if the gateway runs in the same network"),
+        ("http://10.0.0.5/api", "10.0.0.5 is a private address: fine if the gateway runs in the same network"),
+        ("https://[fd00::7]:8443/x", "fd00::7 is a private address: fine if the gateway runs in the same network"),
         (
             "http://127.0.0.1:8000",
             "127.0.0.1 is the machine or container of the gateway: right if the destination runs there",

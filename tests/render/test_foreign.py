@@ -154,7 +154,7 @@ def test_what_is_to_be_written_is_a_template(templates, source, form):
         ("{{ attrs.a is not empty }}", "write attrs.a"),
         ("{{ attrs.a is not present }}", "write attrs.a is not defined"),
         ("{{ body.x }}", "write payload: it is what the sender sends"),
-        ("{{ secrets.X }}", "write ${NAME}, outside of the braces"),
+        ("{{ secrets.X }}", "write ${NAME}, outside the braces"),
     ],
 )
 def test_a_function_test_or_name_of_other_languages_gets_what_to_write(templates, source, hint):

@@ -57,7 +57,7 @@ def address(reading: Reading, node: Node, label: str) -> Words | None:
     """A url with its references replaced."""
     if isinstance(node, Items | Map):
         kind = "map" if isinstance(node, Map) else "list"
-        hint = "write the address itself; a second one is a destination of its own"
+        hint = "write the address itself; a second one needs its own destination"
         reading.error(node, f"{label} must be one address, not a {kind}", hint)
         return None
     scalar = expect_scalar(reading, node, label)
