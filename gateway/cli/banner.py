@@ -110,7 +110,7 @@ def _what_happens(config: Config, event: Example) -> str:
     if len(event.sent) == 1:
         what, then = "it", "the message is in the inbox at once"
     else:
-        what, then = f"{len(event.sent)} messages, to {joined(to)}", "those are in the inbox at once"
+        what, then = f"{len(event.sent)} messages, to {joined(to)}", "they are in the inbox at once"
     return f"{who} {what}, and {then}" if config.inboxes else f"{who} {what} at once"
 
 

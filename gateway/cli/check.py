@@ -142,7 +142,7 @@ def _whereabouts(destination: Destination) -> str:
     if host and _is_private(host):
         if is_localhost(host) or host in {"127.0.0.1", "::1"}:
             return f"{host} is the machine or container of the gateway: right if the destination runs there"
-        return f"{host} is a private address: right if the gateway runs in the same network"
+        return f"{host} is a private address: fine if the gateway runs in the same network"
     if destination.kind.is_hosted and not door.public:
         return f"{host} may resolve to a private address (public: false)"
     return f"{host} is a name in the local network" if _is_short(host) and not door.public else ""

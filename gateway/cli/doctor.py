@@ -125,7 +125,7 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
     in_tests = check.errors(problems)
     found = [check.summary(path, loaded)]
     if in_tests:
-        found.append(f"{count(in_tests, 'problem')} in its tests, which keep no event from being delivered")
+        found.append(f"{count(in_tests, 'problem')} in its tests, which do not stop deliveries")
     if warnings := len(problems) - in_tests:
         found.append(count(warnings, "warning"))
     return Finding(

@@ -54,7 +54,7 @@ _FACTS_OF_SECTION: Final[Mapping[str, Facts]] = {
 
 #: What follows if a field is missing, by how it is used.
 _SO: Final[Mapping[Use, str]] = {
-    "loop": "so this loop has nothing to repeat",
+    "loop": "so this loop never runs",
     "test": "so this is never true",
     "denial": "so this is always true",
 }
@@ -302,7 +302,7 @@ class Adviser:
         read = keys, self._written.destinations, self._reading.disk.templates
         for written, place in half_opened(*read):
             inside = written.strip("{}[]<>#%$= ")
-            message = f"{{ {inside} }}}} has one {{ too few" if written.endswith("}}") else f"{written} is only a text"
+            message = f"{{ {inside} }}}} has one {{ too few" if written.endswith("}}") else f"{written} is plain text"
             self._reading.warning(place, message, f"write {{{{ {inside} }}}}")
         facts = [each.facts for each in samples]
         for path, place in fields_read(*read):
@@ -328,7 +328,7 @@ class Adviser:
         if not is_sampled or is_told or typo(field, facts) or not all(lacks(each, found.path) for each in facts):
             return
         message = f"no sample has {field}, {_SO[found.use]}"
-        hint = better(field, facts) or "name a field that exists; an event of tests counts as a sample"
+        hint = better(field, facts) or "name a field that exists; events of tests count as samples"
         self._reading.report.add(Problem(found.place, message, hint, "warning", near=found.written))
 
     # --- what is sent ---

@@ -34,13 +34,13 @@ def _json_in_text(reading: Reading, keys: MessageKeys, text: str) -> None:
     is_meant = _is_json(_TAG.sub("0", text)) or _OBJECT.fullmatch(text)
     if not is_meant:
         return
-    hint = "put it into templates/NAME.json.j2, and write template: NAME.json.j2 instead of body"
+    hint = "put it in templates/NAME.json.j2, and write template: NAME.json.j2 instead of body"
     if _is_json(text):
         # JSON is YAML.
         written = text.strip()
         is_short = len(written) <= _LONGEST and "\n" not in written
-        hint = f"write body: {written}" if is_short else "remove the | or the quotes: JSON is YAML already"
-    message = f'the body of "{keys.called}" is a text with JSON in it, which is sent as one string, in quotes'
+        hint = f"write body: {written}" if is_short else "remove the | or the quotes: JSON is valid YAML"
+    message = f'the body of "{keys.called}" is JSON written as text, so it is sent as one quoted string'
     reading.warning(keys.key_at("body"), message, hint)
 
 

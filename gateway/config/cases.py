@@ -220,7 +220,7 @@ class TestCompiler:
             case Scalar(text="verbatim"):
                 return Check(place=base.place, destination=base.destination, route=base.route, verbatim=True)
             case Scalar(text=text) as node:
-                self._reading.error(node, f'"{text}" says nothing about a delivery', _said(node))
+                self._reading.error(node, f'"{text}" is not a valid expectation', _said(node))
         return base
 
 
@@ -232,7 +232,7 @@ def _under(path: str, roots: Sequence[str], node: Node | None) -> str:
     if (near := closest(root, roots, closeness=0.7)) and near != root and dot:
         return f'did you mean "{near}.{rest}"?'
     if root == "headers":
-        return "a header is one name: headers.x-github-event"
+        return "name one header: headers.x-github-event"
     home = next((each for each in roots if each not in ("payload", "headers")), "payload")
     example = f"{home}.name" if path in roots else f"payload.{path}" if "." in path else f"{home}.{path}"
     return f"start with one of {', '.join(roots)}: {example}"
@@ -246,7 +246,7 @@ def _said(node: Scalar) -> str:
     """What to write for a number of deliveries, or for what a delivery contains."""
     match node.value:
         case bool() | int() as number if number < 1:
-            return "remove it: what is not named gets nothing"
+            return "remove it: a destination that is not listed must get nothing"
         case True:
             return "write {count: 1}"
         case int() as number:

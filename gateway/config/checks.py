@@ -54,11 +54,11 @@ def source_path(reading: Reading, path: Words) -> None:
 def meant_destination(name: str, types: Mapping[str, str]) -> str:
     """What to write instead of a type or an address as a destination; empty for any other name. ``types``: by their names."""
     if "://" in name:
-        return "a destination has the address: write destinations: {crm: {url: ...}}, and its name here"
+        return "write the name of a destination with this url: destinations: {crm: {url: ...}}"
     if name in ("none", "nothing"):
-        return "write [] for an event that is not wanted"
+        return "write [] to ignore the event"
     if name in ("all", "*", "**", "any"):
-        return f"write each of them: [{', '.join(types)}]"
+        return f"list them all: [{', '.join(types)}]"
     named = [each for each, kind in types.items() if kind == name]
     return f"write {' or '.join(named)}, which {'is' if len(named) == 1 else 'are'} of type {name}" if named else ""
 

@@ -17,7 +17,7 @@ from gateway.wording import suggest
 Problem = tuple[str, str]
 
 #: How a condition on the type is added, by whether the entry has conditions; None: there are none where the pattern is.
-_WHERE: Final = {True: "add {} to where", False: "write where: {{{}}}"}
+_WHERE: Final = {True: "add {} to the existing where", False: "write where: {{{}}}"}
 
 
 def check(
@@ -76,7 +76,7 @@ def _remedy(selected: Sequence[str], excluded: Sequence[str], has_where: bool | 
     if has_where is None:
         return "list the types that are meant"
     condition = _WHERE[has_where].format(all_but(excluded))
-    return f"write match: {_listed(selected)}, and {condition}" if selected else f"leave match out, and {condition}"
+    return f"write match: {_listed(selected)}, and {condition}" if selected else f"remove match, and {condition}"
 
 
 def _listed(patterns: Sequence[str]) -> str:
@@ -96,7 +96,7 @@ def _instead(meant: Meant) -> str:
     return f"write {'a list: ' if len(meant.patterns) > 1 else ''}{_listed(meant.patterns)}"
 
 
-_STARS: Final = "** stands for any number of whole segments, * for one or the rest of one: contact.**, issue_*"
+_STARS: Final = "** matches any number of whole segments, * matches one or the rest of one: contact.**, issue_*"
 _MARKS: Final = "separate segments by single marks: contact.created, orders/create, pullrequest:created"
 
 
@@ -105,8 +105,8 @@ def _refused(pattern: Words, meant: Meant) -> Problem | None:
     shown = pattern.shown
     if "{{" in pattern.text:
         return (
-            f'"{shown}" is a template, and a pattern is literal',
-            "write the type; what an event has goes under where",
+            f'"{shown}" is a template, but a pattern must be literal',
+            "write the type; put conditions on fields under where",
         )
     if meant.what == globs.REGEX and not globs.is_pattern(pattern.text):
         return _foreign(pattern, meant)

@@ -35,10 +35,10 @@ def _remedies(reading: Reading) -> Iterator[str]:
     empty = [name for name in names if name in environ]
     near = _near([name for name in names if name not in environ], environ)
     for name, right in near.items():
-        yield f"{right} is set: write ${{{right}}} if {name} means that"
+        yield f"{right} is set: write ${{{right}}} if that is what {name} means"
     if unset := [name for name in names if name not in empty]:
         them = "the others" if near and len(unset) > len(near) else _them(unset)
-        start = f"else set {them}" if len(near) == len(unset) else f"set {them}"
+        start = f"otherwise set {them}" if len(near) == len(unset) else f"set {them}"
         yield f"{start} in the environment, or in .env next to the file, which `serve` reads with --env-file .env"
     if empty:
         yield f"{joined(empty)} {'is' if len(empty) == 1 else 'are'} empty: give {_them(empty)} a value"

@@ -113,8 +113,8 @@ class Ways:
             host = next((each for each in other.hosts if _is_below(address.hostname, [each])), "")
             # Discord reads Slack's messages there.
             if host and not (own.name == "slack" and other.name == "discord" and address.path.endswith("/slack")):
-                message = f"url: {host} is {other.title}, and this destination is of type {own.name}"
-                hint = f"write type: {other.name}, or the address of {own.title}"
+                message = f"url: {host} belongs to {other.title}, but this destination is of type {own.name}"
+                hint = f"write type: {other.name}, or an address of {own.title}"
                 self._reading.warning(url.node, message, hint)
 
     def _check_tls(self, keys: DestinationKeys, url: Words) -> None:

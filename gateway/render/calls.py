@@ -55,7 +55,7 @@ _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
     **dict.fromkeys(("replace", "replaceall", "gsub"), _replace),
     **dict.fromkeys(("concat", "add"), _joined),
     "charat": lambda of, arguments: f"write {of}[{', '.join(arguments)}]",
-    **dict.fromkeys(("tostring", "tos", "str"), lambda _of, _arguments: "remove it: ~ joins a value of any kind to a text"),
+    **dict.fromkeys(("tostring", "tos", "str"), lambda _of, _arguments: "remove it: ~ joins values of any kind"),
     **dict.fromkeys(
         ("strftime", "isoformat", "toisostring", "tolocaledatestring"),
         lambda of, arguments: f'write {of} | date({arguments[0] if arguments else chr(34) + "%d.%m.%Y" + chr(34)})',
@@ -63,7 +63,7 @@ _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
     **dict.fromkeys(("tolocalestring", "tofixed"), lambda of, arguments: f"write {of} | number({', '.join(arguments)})"),
     "format": lambda _of, _arguments: "write the text itself, with each value in braces: No. {{ attrs.id }}",
     **dict.fromkeys(("keys", "values"), lambda of, _arguments: f"write {{% for key, value in {of} | items %}}"),
-    **dict.fromkeys(("append", "push", "update"), lambda _of, _arguments: "remove it: a value of the event cannot be changed"),
+    **dict.fromkeys(("append", "push", "update"), lambda _of, _arguments: "remove it: values of the event cannot be changed"),
 }  # fmt: skip
 
 

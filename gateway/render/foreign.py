@@ -84,7 +84,7 @@ _WRITTEN: Final = [
         ("Liquid", r"%(?:comment|endcomment)\b.*", "{{# a comment #}}"),
         ("Liquid", r"%(?:render|include)\s+[\"']([\w/.-]+?)(?:\.liquid)?[\"']\s*,.*", '{{% include "{0}.txt.j2" %}}, which sees the same names'),
         ("Liquid", r"%render\s+[\"']([\w/.-]+?)[\"']", '{{% include "{0}.txt.j2" %}}'),
-        ("Liquid", r"%(?:when|endcase|echo|liquid|increment|decrement|tablerow|break|continue)\b.*", "{{% if %}}, {{% for %}} and {{% set %}} are the tags"),
+        ("Liquid", r"%(?:when|endcase|echo|liquid|increment|decrement|tablerow|break|continue)\b.*", "it with {{% if %}}, {{% for %}} and {{% set %}}"),
     )
 ]  # fmt: skip
 
@@ -164,7 +164,7 @@ INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
         ("body", "request", "webhook", "trigger", "json", "params", "input", "inputs", "context"),
         "write payload: it is what the sender sends",
     ),
-    **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside of the braces"),
+    **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside the braces"),
 }
 #: Functions of other languages that are filters here.
 FUNCTIONS_ELSEWHERE: Final[Mapping[str, str]] = {"len": "length", "size": "length", "str": "string", "json": "tojson"}

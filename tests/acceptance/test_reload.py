@@ -82,7 +82,7 @@ def test_the_verb_puts_another_file_in_force_and_prints_every_problem_of_a_bad_o
         refused = gateway.verb("reload", check=False)
         assert refused.returncode == 1
         assert (
-            'routes.yaml:11:1: unknown key "sauces"  (did you mean "sources", which is written already?)'
+            'routes.yaml:11:1: unknown key "sauces"  (did you mean "sources", which is already there?)'
             in refused.stderr
         )
         assert "the previous version stays in force" in refused.stderr

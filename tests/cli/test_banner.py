@@ -63,7 +63,7 @@ OF_ONE = """
 @pytest.mark.parametrize(
     ("routes", "said"),
     [
-        (OF_ONE, 'the route "contacts" sends 3 messages, to people and crm, and those are in the inbox at once'),
+        (OF_ONE, 'the route "contacts" sends 3 messages, to people and crm, and they are in the inbox at once'),
         (
             "  - {name: a, to: [crm, people], body: {text: hi}}",
             'the route "a" sends 2 messages, to crm and people, and',

@@ -179,12 +179,12 @@ def test_a_secret_in_the_file_is_named_with_a_variable_for_it_and_is_no_warning(
     named = [line for line in done.stdout.splitlines() if "is written in this file" in line]
     assert json.loads(run(tmp_path, LITERAL, "--no-env", "--strict", "--format", "json").stdout) == []
     assert [each.partition("(write ")[2] for each in named] == [
-        '"${HUB_SECRET}", and HUB_SECRET=... into .env)',
-        '"${MY_CRM_PASSWORD}", and MY_CRM_PASSWORD=... into .env)',
-        '"${API_TOKEN}", and API_TOKEN=... into .env)',
-        '"${API_SECRET}", and API_SECRET=... into .env)',
-        '"${PEOPLE_URL}", and PEOPLE_URL=... into .env)',
-        '"${PAGER_ROUTING_KEY}", and PAGER_ROUTING_KEY=... into .env)',
+        '"${HUB_SECRET}", and put HUB_SECRET=... in .env)',
+        '"${MY_CRM_PASSWORD}", and put MY_CRM_PASSWORD=... in .env)',
+        '"${API_TOKEN}", and put API_TOKEN=... in .env)',
+        '"${API_SECRET}", and put API_SECRET=... in .env)',
+        '"${PEOPLE_URL}", and put PEOPLE_URL=... in .env)',
+        '"${PAGER_ROUTING_KEY}", and put PAGER_ROUTING_KEY=... in .env)',
     ]
 
 
@@ -213,8 +213,8 @@ def test_a_file_of_variables_that_others_can_read_is_a_warning(tmp_path, mode, s
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://10.0.0.5/api", "10.0.0.5 is a private address: right if the gateway runs in the same network"),
-        ("https://[fd00::7]:8443/x", "fd00::7 is a private address: right if the gateway runs in the same network"),
+        ("http://10.0.0.5/api", "10.0.0.5 is a private address: fine if the gateway runs in the same network"),
+        ("https://[fd00::7]:8443/x", "fd00::7 is a private address: fine if the gateway runs in the same network"),
         (
             "http://127.0.0.1:8000",
             "127.0.0.1 is the machine or container of the gateway: right if the destination runs there",
@@ -301,5 +301,8 @@ def test_a_variable_with_a_name_like_one_that_is_set_is_answered_with_it(tmp_pat
     urls = "https://crm.example.com/${GITHUB_SECRET}/${A_URL}"
     done = run(tmp_path, GOOD.replace("https://crm.example.com", urls))
     assert "not set: GITHUB_SECRET (line 3), A_URL (line 3)" in done.stdout
-    assert "(GITHUB_SECRT is set: write ${GITHUB_SECRT} if GITHUB_SECRET means that; else set it in the" in done.stdout
+    assert (
+        "(GITHUB_SECRT is set: write ${GITHUB_SECRT} if that is what GITHUB_SECRET means; otherwise set it in the"
+        in done.stdout
+    )
     assert "; A_URL is empty: give it a value; gateway check --no-env checks the file without them)" in done.stdout

@@ -64,7 +64,7 @@ def test_a_key_of_a_route(tmp_path, line, right):
 @pytest.mark.parametrize(
     ("lines", "right"),
     [
-        ("to: {leads: hello}", "to: leads, and text: hello beside it"),
+        ("to: {leads: hello}", "to: leads, and text: hello next to it"),
         ("to: [{name: crm}, {name: log}]", "to: [crm, log]"),
         ("to: leads\n    message: hi", "text"),
         ("destination: crm", "to"),
@@ -88,7 +88,7 @@ def test_a_message_under_another_name_is_one_problem(tmp_path, lines, right):
         ("webhook_url: https://crm.example.com", "url"),
         ("url: https://crm.example.com\n    username: me", 'auth: {basic: {user: ..., password: "${PASSWORD}"}}'),
         ("url: https://crm.example.com\n    token: hush", 'auth: {bearer: "${TOKEN}"}'),
-        ("type: slack\n    url: https://hooks.slack.example/T0\n    username: bot", "body: {text: ..., username: ...} in the route, whose message it is part of"),
+        ("type: slack\n    url: https://hooks.slack.example/T0\n    username: bot", "body: {text: ..., username: ...} in the route, as part of the message"),
         ("type: slack\n    token: hush", 'url: https://slack.com/api/chat.postMessage, auth: {bearer: "${SLACK_BOT_TOKEN}"} and channel: "#leads"'),
         ('type: slack\n    channel: "#x"\n    token: "${SLACK_URL}"', 'url: https://slack.com/api/chat.postMessage and auth: {bearer: "${SLACK_URL}"}'),
         ("type: discord\n    url: https://discord.example/T0\n    message: hi", "text in the route that sends it"),

@@ -148,13 +148,13 @@ def test_what_is_to_be_written_is_a_template(templates, source, form):
         ("{{ attrs.a.substring(2) }}", "write attrs.a[2:]"),
         ('{{ attrs.a.replaceAll("a", "b") }}', "write attrs.a | replace('a', 'b')"),
         ("{{ attrs.keys() }}", "write {% for key, value in attrs | items %}"),
-        ("{{ attrs.id.toString() }}", "remove it: ~ joins a value of any kind to a text"),
+        ("{{ attrs.id.toString() }}", "remove it: ~ joins values of any kind"),
         ('{{ attrs.a.startsWith("x") }}', 'did you mean "startswith"?'),
         ("{{ attrs.a is not null }}", "write attrs.a is not none"),
         ("{{ attrs.a is not empty }}", "write attrs.a"),
         ("{{ attrs.a is not present }}", "write attrs.a is not defined"),
         ("{{ body.x }}", "write payload: it is what the sender sends"),
-        ("{{ secrets.X }}", "write ${NAME}, outside of the braces"),
+        ("{{ secrets.X }}", "write ${NAME}, outside the braces"),
     ],
 )
 def test_a_function_test_or_name_of_other_languages_gets_what_to_write(templates, source, hint):

@@ -34,7 +34,7 @@ from tests.render.given import HERE, refusal
         ("{{ attrs.a & ' x' }}", 40, "& is not an operator", "write and; to join two texts, write ~"),
         ("{% if attrs.a LIKE 'x' %}y{% endif %}", 40, "LIKE is not an operator", "where: {regex: ...}"),
         ("{% if attrs.a eq 'x' %}y{% endif %}", 40, "eq is not an operator", "write =="),
-        ("{% if attrs.a AND attrs.b %}y{% endif %}", 40, "AND is not an operator", "write it in small letters"),
+        ("{% if attrs.a AND attrs.b %}y{% endif %}", 40, "AND is not an operator", "write it in lower case"),
         ("{% if attrs.a attrs.b %}y{% endif %}", 40, 'unexpected "attrs" in this tag', "an operator before it"),
         ("{{ (attrs.a attrs.b) }}", 40, 'a ) is missing before "attrs"', "add it"),
         ("{% trans %}{% endtrans %}", 40, "unknown tag {% trans %}", ""),

@@ -91,7 +91,7 @@ def tail(**given: Any) -> None:
 def refused(**given: Any) -> None:
     """List refused requests and duplicates, and what to do about each.
 
-    Includes the last ones of every worker; other replicas store theirs once a second.
+    Includes the latest of every worker; those of other replicas follow within about a second.
     """
     from gateway.cli import refused as refusals
 

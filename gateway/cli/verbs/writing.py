@@ -53,8 +53,8 @@ def schema() -> None:
 def check(**given: Any) -> None:
     """Report every problem in routes.yaml and its templates.
 
-    Exits with 1 if any problem is an error. Errors in tests count, too; they do not keep a gateway from starting, so /readyz
-    reports a file only if it has others. Secrets in the file and private addresses are information, not warnings.
+    Exits with 1 if any problem is an error. Errors in tests count too, although a gateway starts with them and /readyz
+    does not report them. Secrets in the file and private addresses are information, not warnings.
     """
     from gateway.cli import check as checks
 

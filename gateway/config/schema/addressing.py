@@ -19,7 +19,7 @@ def _part_of_body(pair: Pair, around: Map) -> str:
 
 def _url(_pair: Pair, around: Map) -> str:
     if any(each.key.text == "to" for each in around.pairs):
-        return "remove it: the destination has the url, and path: is what is appended to it"
+        return "remove it: the destination has the url, to which path is appended"
     return "write to: the name of a destination, which has the url, and path: what is appended to it"
 
 
@@ -39,10 +39,10 @@ def _message_of(node: Map) -> str:
     if name in values.NAMING and isinstance(value, Scalar):
         return f"write to: {value.text}"
     if isinstance(value, Map) and value.pairs:
-        return f"write to: {name}, and {' and '.join(pair.key.text for pair in value.pairs)} beside it"
+        return f"write to: {name}, and {' and '.join(pair.key.text for pair in value.pairs)} next to it"
     said = value.text if isinstance(value, Scalar) else ""
     shown = said if _ONE_LINE.fullmatch(said) else "..."
-    return f"write to: {name}, and text: {shown} beside it" if said else f"write to: {name}"
+    return f"write to: {name}, and text: {shown} next to it" if said else f"write to: {name}"
 
 
 #: A text that a hint may repeat as it is written.
@@ -55,11 +55,11 @@ def to(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     nodes = node.nodes if isinstance(node, Items) else (node,)
     maps = [each for each in nodes if isinstance(each, Map)]
     if isinstance(node, Scalar) and node.value is None:
-        reading.error(node, f"{label} names no destination", "write one, a list, or [] for an event that is not wanted")
+        reading.error(node, f"{label} names no destination", "write one, a list of them, or [] to ignore the event")
         return None
     if isinstance(node, Scalar) and "{{" in node.text:
-        hint = "write a route for each destination, with where: an event chooses no destination"
-        reading.error(node, f"{label} is a template, and the name of a destination is literal", hint)
+        hint = "write a route for each destination, and choose by where"
+        reading.error(node, f"{label} is a template, but the name of a destination must be literal", hint)
         return None
     if not maps:
         return values.names_list(reading, node, label)
@@ -67,7 +67,7 @@ def to(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     hint = f"write to: [{', '.join(named)}]" if len(named) > 1 and all(named) else _message_of(maps[0])
     if len(maps) > 1 and not all(named):
         hint = "write send instead of to, a list of messages: [{to: ..., text: ...}]"
-    reading.error(maps[0], f"{label} names destinations, and a map is no name", hint)
+    reading.error(maps[0], f"{label} must be a destination or a list of them, not a map", hint)
     return None
 
 

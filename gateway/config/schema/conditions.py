@@ -242,7 +242,7 @@ def _is_plain(reading: Reading, field: str, node: Scalar) -> bool:
         return False
     if right := _meant(node.text):
         reading.warning(
-            node, f'"{field}" is compared with this text as it stands', f"write {field}: {right[0]} if it is {right[1]}"
+            node, f'"{field}" is compared with exactly this text', f"write {field}: {right[0]} for {right[1]}"
         )
     return True
 

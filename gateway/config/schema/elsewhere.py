@@ -37,7 +37,7 @@ def _token(pair: Pair, around: Map) -> str:
         *first, last = [f"{key}: {value}" for key, value in keys.items() if key == "auth" or key not in written]
         return f"write {' and '.join(filter(None, (', '.join(first), last)))}"
     if kind is not None and kind.name == "telegram":
-        return f"write url: the address https://api.telegram.org, and /bot{_reference(pair, 'TELEGRAM_TOKEN')} after it"
+        return f"write url: https://api.telegram.org, then /bot{_reference(pair, 'TELEGRAM_TOKEN')}"
     if kind is not None and "auth" not in kind.keys:
         return f"write url: the whole address of the {kind.title} webhook, which is its login"
     return f'write auth: {{bearer: "{_reference(pair, "TOKEN")}"}}'
@@ -51,7 +51,7 @@ def _user(pair: Pair, around: Map) -> str:
 
 
 def _part_of_message(pair: Pair, _around: Map) -> str:
-    return f"write body: {{text: ..., {pair.key.text}: ...}} in the route, whose message it is part of"
+    return f"write body: {{text: ..., {pair.key.text}: ...}} in the route, as part of the message"
 
 
 def _message(_pair: Pair, _around: Map) -> str:
@@ -59,7 +59,7 @@ def _message(_pair: Pair, _around: Map) -> str:
 
 
 def _unverified(_pair: Pair, _around: Map) -> str:
-    return "write tls: {ca: its-ca.pem} to trust a certificate of your own: certificates are always verified"
+    return "write tls: {ca: its-ca.pem} to trust your own CA: certificates are always verified"
 
 
 FOREIGN: Final[Mapping[str, Remedy]] = {
@@ -73,7 +73,7 @@ FOREIGN: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(("user", "username", "password", "basic"), _user),
     **dict.fromkeys(("secret", "signing_secret"), 'sign: {secret: "${SIGN_SECRET}"}'),
     **dict.fromkeys(OF_MESSAGES, _part_of_message),
-    "backoff": "retry: {first: 1s, max: 1h}, in which each wait is twice the one before",
+    "backoff": "retry: {first: 1s, max: 1h}: waits double from first to max",
     **dict.fromkeys(("message", "msg", "content"), _message),
     **dict.fromkeys(
         ("verify", "verify_ssl", "ssl_verify", "verify_tls", "tls_verify", "skip_verify", "insecure_skip_verify"),

@@ -132,7 +132,7 @@ _NAMED: Final[Mapping[str, str]] = {"sources": "source", "destinations": "destin
 
 
 def _variables(_pair: Pair, _around: Map) -> str:
-    return "write vars for values of your own; a variable of the environment is read by ${NAME}, and a secret is one"
+    return "write vars for values of your own; for a secret or another environment variable, write ${NAME} where it is used"
 
 
 @dataclass(frozen=True, kw_only=True)

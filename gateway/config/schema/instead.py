@@ -67,12 +67,12 @@ def beside(hint: str, written: Collection[str]) -> str:
     value = found["more"].removeprefix(": ") if found["more"].startswith(": ") else ""
     match found["key"]:
         case "where":
-            return f"add {value[1:-1] if value.startswith('{') else 'it'} to where, which is written already"
+            return f"add {value[1:-1] if value.startswith('{') else 'it'} to the existing where"
         case "if":
-            return f"add it to if, which is written already: ... and ({value})" if value else "add it to if, with and"
+            return f"add it to the existing if: ... and ({value})" if value else "add it to the existing if, with and"
         case "match":
-            return f"add {value or 'it'} to match, which is written already"
-    return f"{found['key']} is written already: keep one of them"
+            return f"add {value or 'it'} to the existing match"
+    return f"{found['key']} is already there: keep one of them"
 
 
 def _flag(value: Node, name: str, is_opposite: bool) -> str:

@@ -247,7 +247,7 @@ def _report_unknown(reading: Reading, pair: Pair, node: Map, section: type[Secti
     close = close or closest(name, known, closeness=_LIKE)
     hint = f'did you mean "{close}"?' if close else f"known: {', '.join(known)}"
     if any(each.key.text == close for each in node.pairs):
-        hint = f'did you mean "{close}", which is written already?'
+        hint = f'did you mean "{close}", which is already there?'
     reading.error(key, unknown, hint)
     return (close,) if close else ()
 

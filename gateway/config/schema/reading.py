@@ -24,7 +24,7 @@ DEMO_TEXT: Final = "demo"
 #: The value of every unset variable when a file is checked without its environment.
 TEST_TEXT: Final = "test"
 #: What is wrong with a variable as another program writes it.
-NOT_A_VARIABLE: Final = "a variable that is not written ${NAME} is only a text"
+NOT_A_VARIABLE: Final = "a variable that is not written as ${NAME} is plain text"
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Reading:
         owner = re.findall(r'"([^"]+)"', label)[-1:]
         known = presets.load(owner[0]).variable if noun == "secret" and owner and owner[0] in presets.NAMES else ""
         name = known or re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
-        hint = f'write "${{{name}}}", and {name}=... into .env'
+        hint = f'write "${{{name}}}", and put {name}=... in .env'
         self.literal.append(Problem(node.place, f"{label} is written in this file, where others may read it", hint))
 
     def has_unread(self, noun: str) -> bool:

@@ -52,7 +52,7 @@ def _longest_wait(reading: Reading, node: Node, label: str) -> float | None:
     return _wait(reading, node, label)
 
 
-_DOUBLED: Final = "each wait is twice the one before, from first to max"
+_DOUBLED: Final = "waits double from first to max"
 _EVEN: Final = frozenset({"linear", "constant", "fixed"})
 
 

@@ -57,7 +57,7 @@ def address(reading: Reading, node: Node, label: str) -> Words | None:
     """A url with its references replaced."""
     if isinstance(node, Items | Map):
         kind = "map" if isinstance(node, Map) else "list"
-        hint = "write the address itself; a second one is a destination of its own"
+        hint = "write the address itself; a second one needs its own destination"
         reading.error(node, f"{label} must be one address, not a {kind}", hint)
         return None
     scalar = expect_scalar(reading, node, label)
@@ -259,7 +259,7 @@ def bearer(reading: Reading, node: Node, label: str) -> Secret | None:
     first = re.match(r"\$\{[^}]*\}", node.text)
     where = f" from the value of {first[0]}" if first else ""
     hint = f'write "{rest}"' if not where and re.fullmatch(r"\$\{[^}]*\}", rest) else f"remove Bearer{where}"
-    reading.warning(node, f"{label}: the header begins with Bearer by itself, and would have it twice", hint)
+    reading.warning(node, f"{label}: Bearer is added automatically, so the header would have it twice", hint)
     return found
 
 

@@ -47,7 +47,7 @@ class CertificateKeys(Section):
 
 
 def _beside(_pair: Pair, _around: Map) -> str:
-    return "write secret in the source, beside verify"
+    return "write secret in the source, next to verify"
 
 
 def _hmac(pair: Pair, _around: Map) -> str:
@@ -64,7 +64,9 @@ _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
 
 
 def _addresses(_pair: Pair, _around: Map) -> str:
-    return "write signature, token, basic, bearer or jwt: an address can be forged, and verifies no sender"
+    return (
+        "write signature, token, basic, bearer or jwt: an address can be forged and does not prove who sent the event"
+    )
 
 
 @shaped(shape_of(values.boolean))
@@ -73,9 +75,7 @@ def _flag(reading: Reading, node: Node, label: str) -> bool | None:
     if isinstance(node, Scalar) and node.text.lower() in ("true", "false", "yes", "no", "on", "off"):
         return values.boolean(reading, node, label)
     hide_all(reading.report, node)
-    reading.error(
-        node, f"{label} must be true or false", "write true, and the secret itself under secret of the source"
-    )
+    reading.error(node, f"{label} must be true or false", "write true, and move the secret to secret of the source")
     return None
 
 
@@ -176,7 +176,7 @@ class TokenKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class UserKeys(Section):
     noun = "verify.basic"
-    instead_of_text = "basic: {user: ...}, and the password under secret of the source"
+    instead_of_text = "basic: {user: ...}, and move the password to secret of the source"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("username", "login", "name"), "user"),
         **dict.fromkeys(("password", "pass", "passwd", "secret"), _beside),
@@ -238,7 +238,7 @@ def read_verify(reading: Reading, node: Node, label: str) -> "VerifyKeys | Scala
     if isinstance(node, Scalar) and node.text == "none":
         return node
     if isinstance(node, Scalar) and not node.empty:
-        reading.error(node, f'{label} is "none", or a map', _in_words(node.text))
+        reading.error(node, f'{label} must be "none" or a map', _in_words(node.text))
         return None
     return read_section(reading, node, VerifyKeys, label)
 

@@ -131,7 +131,7 @@ _min: Final[Parser[str]] = values.typed(_version, {"anyOf": [{"enum": ["1.2", "1
 class TlsKeys(Section):
     noun = "tls"
     is_text_secret = False
-    instead_of_text = "tls: {ca: its-ca.pem} to trust a certificate of your own: certificates are always verified"
+    instead_of_text = "tls: {ca: its-ca.pem} to trust your own CA: certificates are always verified"
     together: ClassVar[Shape] = {"minProperties": 1, "dependentRequired": {"key": ["cert"]}}
     ca: Words | None = key(
         values.words,

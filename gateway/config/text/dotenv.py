@@ -48,12 +48,12 @@ def doubts(path: Path, environ: Mapping[str, str]) -> Iterator[Problem]:
         place = Place(path.name, number)
         if (before := first.setdefault(key, number)) != number:
             yield Problem(
-                place, f"{key} is set on line {before} already: this line wins", "remove one of them", "warning"
+                place, f"{key} is already set on line {before}: this line wins", "remove one of them", "warning"
             )
         named = next((each for each in _NAMED.finditer(written) if each["braces"] or each["bare"] in known), None)
         if named is not None and not _SINGLE.fullmatch(written):
-            message = f"{named[0]} in the value of {key} is only a text: variables are not expanded here"
-            hint = f"write what {named[0]} stands for, or put the value in single quotes if it is meant as it is"
+            message = f"{named[0]} in the value of {key} is plain text: variables are not expanded here"
+            hint = f"write the value of {named[0]} instead, or put all of it in single quotes if it is meant literally"
             yield Problem(place, message, hint, "warning")
 
 

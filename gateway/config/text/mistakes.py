@@ -125,7 +125,7 @@ _RESERVED: Final = {"@": "", "`": "", "%": "", "*": "an alias", "&": "an anchor"
 
 def _comparison(line: int, column: int, text: str) -> Mistake | None:
     if name := excluded(text, column):
-        hint = f"leave it out, and write where: {{{all_but([name])}}}"
+        hint = f"remove it, and write where: {{{all_but([name])}}}"
         return Mistake(line, column, f'"!{name}" excludes a type, which a pattern cannot do', hint)
     found = compared(text, column)
     return found and Mistake(line, column, f'"{found[0]}" is not an operator here', f"write {found[1]}")

@@ -294,7 +294,7 @@ class _Builder:
         place, lines = self._place(event.start_mark), self._report.lines
         anchor = getattr(event, "anchor", None) or ""
         if is_meant or (anchor and sharing.is_shared(anchor, lines)):
-            message = f'"{sign}{anchor}" is {name}, which this file cannot have'
+            message = f'"{sign}{anchor}" is {name}, which is not allowed'
             self._report.error(place, message, sharing.instead(self._path(), anchor))
             return Broken(place)
         mistake = mistakes.reserved_sign(place.line, place.column, lines)

@@ -19,9 +19,9 @@ def is_shared(name: str, lines: Sequence[str]) -> bool:
 def instead(path: Sequence[str], name: str = "name") -> str:
     """What to write instead of an anchor or an alias below these keys, the outermost first."""
     if _CONDITIONS.intersection(path):
-        return f"put the conditions into conditions: {{{name}: ...}}, and write where: {{is: {name}}}"
+        return f"put the conditions under conditions: {{{name}: ...}}, and write where: {{is: {name}}}"
     if path and path[-1] in _FILES:
-        return f"put it into the file templates/{name}{_FILES[path[-1]]}, and write template: {name}{_FILES[path[-1]]}"
+        return f"put it in templates/{name}{_FILES[path[-1]]}, and write template: {name}{_FILES[path[-1]]}"
     if path and (path[0] in ("destinations", "defaults") or path[0].startswith("x-")):
-        return "write the keys that destinations share under defaults, once, and the others out"
-    return "write it out in each place; what several templates print can be under vars"
+        return "write the keys that destinations share once, under defaults, and repeat the others"
+    return "repeat it in each place; put what several templates print under vars"

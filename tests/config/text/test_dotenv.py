@@ -60,11 +60,11 @@ def test_a_file_that_is_no_text_is_refused(read):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("A=1\nB=2\nA=3\nA=4", ["3 A is set on line 1 already: this line wins", "4 A is set on line 1 already: this line wins"]),
-        ("A=1\nB=${A}/x", ["2 ${A} in the value of B is only a text: variables are not expanded here"]),
-        ("B=${NOT_HERE}", ["1 ${NOT_HERE} in the value of B is only a text: variables are not expanded here"]),
-        ('B="$HOME/x"', ["1 $HOME in the value of B is only a text: variables are not expanded here"]),
-        ("A=1\nexport B=x$A", ["2 $A in the value of B is only a text: variables are not expanded here"]),
+        ("A=1\nB=2\nA=3\nA=4", ["3 A is already set on line 1: this line wins", "4 A is already set on line 1: this line wins"]),
+        ("A=1\nB=${A}/x", ["2 ${A} in the value of B is plain text: variables are not expanded here"]),
+        ("B=${NOT_HERE}", ["1 ${NOT_HERE} in the value of B is plain text: variables are not expanded here"]),
+        ('B="$HOME/x"', ["1 $HOME in the value of B is plain text: variables are not expanded here"]),
+        ("A=1\nexport B=x$A", ["2 $A in the value of B is plain text: variables are not expanded here"]),
         ("A='${HOME}'\nB='$HOME'", []),
         ('A="\\$HOME"', []),
         ("A=pa$word\nB=cost$5\nC=$$HOME\nD=a$", []),
