@@ -58,8 +58,9 @@ def _no_field(reading: Reading, keys: MessageKeys, tree: "Mapping[str | Template
         return
     *others, last = kind.contents
     known = f"{', '.join(others)} or {last}" if others else last
+    text = next((each for each in kind.contents if each.lower() in _OTHER_NAMES), kind.contents[0])
     is_other = next((each for each in names if each.lower() in _OTHER_NAMES), "")
-    meant = f'write "{kind.contents[0]}" instead of "{is_other}"' if is_other else ""
+    meant = f'write "{text}" instead of "{is_other}"' if is_other else ""
     near = next(filter(None, (suggest(each, kind.contents) for each in names)), "")
     message = f'the body of "{keys.called}" has no {known}, so {kind.title} has nothing to show'
-    reading.warning(keys.key_at("body"), message, meant or near or f"add {kind.contents[0]}: ...")
+    reading.warning(keys.key_at("body"), message, meant or near or f"add {text}: ...")

@@ -14,7 +14,7 @@ from gateway.render import TemplateText
 
 def _part_of_body(pair: Pair, around: Map) -> str:
     has_text = any(each.key.text == "text" for each in around.pairs)
-    return f"write body: {{text: ..., {pair.key.text}: ...}}" + (" instead of text" if has_text else "")
+    return f"write {elsewhere.message_with(pair.key.text)}" + (" instead of text" if has_text else "")
 
 
 def _url(_pair: Pair, around: Map) -> str:

@@ -50,8 +50,15 @@ def _user(pair: Pair, around: Map) -> str:
     return 'write auth: {basic: {user: ..., password: "${PASSWORD}"}}'
 
 
+def message_with(key: str) -> str:
+    """The body of a message that has such a field, with its text."""
+    contents = next((kind.contents for kind in KINDS.values() if key in kind.contents), ())
+    text = "content" if "content" in contents else "text"
+    return f"body: {{{text}: ..., {key}: ...}}"
+
+
 def _part_of_message(pair: Pair, _around: Map) -> str:
-    return f"write body: {{text: ..., {pair.key.text}: ...}} in the route, as part of the message"
+    return f"write {message_with(pair.key.text)} in the route, as part of the message"
 
 
 def _message(_pair: Pair, _around: Map) -> str:
