@@ -129,6 +129,8 @@ async def receive(
     )
     if source.handshakes and (asked := questions.asked_by_event(source, request, received[0].payload)):
         return await _answered(gateway, source, asked, now)
+    # Only its bytes, as they came, are kept until the disk is ready.
+    del request, content
     # Before a slot is taken. What the gateway says of itself is stored all the same.
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
