@@ -37,8 +37,16 @@ LISTS = [
     ("contact.(created|updated)", ["contact.created", "contact.updated"], []),
     ("contact.{created,updated}", ["contact.created", "contact.updated"], []),
     ("{contact,status}.created, message.*", ["contact.created", "status.created", "message.*"], []),
-    ("{contact,status}.{created,updated}", ["contact.created", "contact.updated", "status.created", "status.updated"], []),
-    ("((contact|status).created|message.(sent|read))", ["contact.created", "status.created", "message.sent", "message.read"], []),
+    (
+        "{contact,status}.{created,updated}",
+        ["contact.created", "contact.updated", "status.created", "status.updated"],
+        [],
+    ),
+    (
+        "((contact|status).created|message.(sent|read))",
+        ["contact.created", "status.created", "message.sent", "message.read"],
+        [],
+    ),
     ("contact.created or contact.updated", ["contact.created", "contact.updated"], []),
     ("contact.created || contact.updated", ["contact.created", "contact.updated"], []),
     ("!contact.deleted", [], ["contact.deleted"]),

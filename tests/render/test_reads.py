@@ -28,6 +28,8 @@ def test_the_files_that_a_template_includes_or_imports():
     assert set(reads_of(TemplateText(text, Place("routes.yaml", 1))).files) == {"a.txt.j2", "b.txt.j2", "c.txt.j2"}
 
 
-@pytest.mark.parametrize("expression", ["9" * 5000, "(" * 5000, "attrs.a ?"], ids=["digits", "too deep", "no expression"])
+@pytest.mark.parametrize(
+    "expression", ["9" * 5000, "(" * 5000, "attrs.a ?"], ids=["digits", "too deep", "no expression"]
+)
 def test_of_what_does_not_compile_no_names_are_told(expression):
     assert names_in(f"{{{{ {expression} }}}}") == frozenset()
