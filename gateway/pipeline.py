@@ -129,6 +129,8 @@ async def receive(
     )
     if source.handshakes and (asked := questions.asked_by_event(source, request, received[0].payload)):
         return await _answered(gateway, source, asked, now)
+    # Only its bytes, as they came, are kept until the disk is ready.
+    del request, content
     # Before a slot is taken. What the gateway says of itself is stored all the same.
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
@@ -298,9 +300,9 @@ async def deliver(
 ) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload`` and ``known``: of the event, if they are at hand; ``others``: those that a digest sends with it; ``found``: what its message
-    recalls; ``looked_up``: what its route looks up first. If that failed, nothing is sent, and the attempt comes to what the
-    look-up came to.
+    ``payload`` and ``known``: of the event, if they are at hand; ``others``: those that a digest sends with it; ``found``:
+    what its message recalls; ``looked_up``: what its route looks up first. If that failed, nothing is sent, and the attempt
+    comes to what the look-up came to.
     """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)

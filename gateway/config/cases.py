@@ -208,9 +208,10 @@ class TestCompiler:
     def _check(self, expected: Expected) -> Check | None:
         route, arrow, name = expected.name.text.rpartition(">")
         destination = name.strip()
-        types = {each: keys.type for each, keys in self._destinations.items()}
-        meant = _NOTHING.get(destination) or checks.meant_destination(destination, types)
-        self._reading.refuse_unknown("destination", expected.name, destination, self._destinations, meant)
+        if destination not in self._destinations:
+            types = {each: keys.type for each, keys in self._destinations.items()}
+            meant = _NOTHING.get(destination) or checks.meant_destination(destination, types)
+            self._reading.refuse_unknown("destination", expected.name, destination, self._destinations, meant)
         if arrow:
             self._reading.refuse_unknown("route", expected.name, route.strip(), self._routes)
         base = Check(place=expected.name.place, destination=destination, route=route.strip() or None)

@@ -61,14 +61,23 @@ def _expanded(text: str) -> str:
     while (group := _GROUP.search(text)) is not None:
         inner = re.split(r"\s*[|,]\s*", (group[1] or group[2] or "").strip())
         # The group belongs to the item around it, and to no other.
-        start = max((found.end() for found in re.finditer(r"[\s,;|&]", text[: group.start()])), default=0)
-        ending = re.search(r"[\s,;|&]", text[group.end() :])
-        end = group.end() + ending.start() if ending else len(text)
+        start = max((found.end() for found in re.finditer(r"[\s,;|&({]", text[: group.start()])), default=0)
+        end = _item_end(text, group.end())
         before, after = text[start : group.start()], text[group.end() : end]
         text = text[:start] + "|".join(f"{before}{each}{after}" for each in inner) + text[end:]
         if text.count("|") > _MOST:
             return ""
     return text
+
+
+def _item_end(text: str, at: int) -> int:
+    """Where the item ends that a character is in: before a separator or the end of a group, but not inside another group."""
+    depth = 0
+    for found in re.finditer(r"[\s,;|&(){}]", text[at:]):
+        depth += (found[0] in "({") - (found[0] in ")}")
+        if depth < 0 or (not depth and found[0] not in ")}"):
+            return at + found.start()
+    return len(text)
 
 
 def _items(text: str) -> tuple[list[str], list[str]]:
@@ -122,10 +131,10 @@ def _matching(regex: str, known: frozenset[str]) -> set[str]:
 def _pattern_of(bare: str, start: str, end: str, known: frozenset[str]) -> str:
     """The pattern that matches what a regular expression without alternatives matches; empty if there is none."""
     pieces = list(_PIECE.finditer(bare))
-    if "".join(each[0] for each in pieces) != bare:
+    if not pieces or "".join(each[0] for each in pieces) != bare:
         return ""
     matching = _matching(f"{start}{bare}{end}", known)
-    if pieces and pieces[-1]["any"]:
+    if pieces[-1]["any"]:
         pieces, end = pieces[:-1], ""
     candidates = list(_candidates(pieces, is_whole=bool(end)))
     if matching:

@@ -55,7 +55,9 @@ def _content(reading: Reading, keys: ReplyKeys, templates: Templates) -> Rendere
         return compiled(reading, templates.text, keys.xml, xml_escape)
     if keys.json is not None:
         return compiled(reading, templates.tree, keys.json.tree, no_escape)
-    assert keys.template is not None
+    if keys.template is None:
+        # What is written could not be read, which is reported.
+        return None
     return compiled(reading, templates.file, keys.template.text, keys.template.place, no_escape)
 
 

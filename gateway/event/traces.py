@@ -61,7 +61,7 @@ def taken_over(headers: RawHeaders) -> RawHeaders:
         parents = [value for name, value in sent if name == b"traceparent"]
         if len(parents) == 1 and _PARENT.fullmatch(parents[0].decode("latin-1")):
             return headers
-        headers = [field for field in headers if field not in sent]
+        headers = [field for field in headers if field[0] not in _FIELDS]
     trace = _noise(128) or 1
     begun = f"00-{trace:032x}-{_first_of(trace):016x}-{_SAMPLED:02x}".encode()
     return [*headers, (b"traceparent", begun)]

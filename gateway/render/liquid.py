@@ -73,8 +73,9 @@ def expression(text: str) -> str:
         after = _after(name, arguments)
         if after is None:
             return ""
-        written, last = f"({written})" if last == "operator" else written, "filter"
-        written = f"{written}{after}" if after.startswith(".") else f"{written} {after}".strip()
+        is_method = after.startswith(".")
+        written = f"({written})" if last == "operator" or (last and is_method) else written
+        written, last = f"{written}{after}" if is_method else f"{written} {after}", "filter"
     return written
 
 

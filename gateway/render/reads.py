@@ -13,6 +13,8 @@ from gateway.render.expressions import header_of
 from gateway.render.filters import FILTERS, TESTS
 from gateway.render.texts import TemplateText, parse
 
+#: Why Jinja cannot read a template; ValueError: of a number with thousands of digits.
+UNREADABLE: Final = (TemplateSyntaxError, RecursionError, ValueError)
 #: Only parses.
 _ENVIRONMENT: Final = Environment(autoescape=False)  # noqa: S701  nothing is rendered with it
 _ENVIRONMENT.filters.update(FILTERS)
@@ -44,7 +46,7 @@ def names_in(text: str) -> frozenset[str]:
     """The names that a template takes from the event: ``attrs``. None of one that does not compile, which is reported."""
     try:
         return frozenset(find_undeclared_variables(_ENVIRONMENT.parse(text)))
-    except (TemplateSyntaxError, RecursionError):
+    except UNREADABLE:
         return frozenset()
 
 

@@ -27,11 +27,14 @@ def ternary(text: str) -> str:
         return ""
     if not then:
         return f"{condition} | default({otherwise}, true)"
-    return f"{_inner(then)} if {condition} else {_inner(otherwise)}"
+    written = f"{_inner(then)} if {condition} else {_inner(otherwise)}"
+    # A question inside another expression is still one of JavaScript.
+    return "" if "?" in _QUOTED.sub("", written) else written
 
 
 def _inner(text: str) -> str:
-    bare = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    # The first bracket may be closed before the last one: (a) + (b)
+    bare = text[1:-1] if text.startswith("(") and _outside(text, ")", 1) == len(text) - 1 else text
     nested = ternary(bare)
     return f"({nested})" if nested else text
 
@@ -87,11 +90,11 @@ def comprehension(text: str) -> str:
     only = re.fullmatch(rf"(not\s+)?{found['one']}\.([\w.]+)", (found["only"] or "").strip())
     if (found["only"] and only is None) or (field is None and found["made"].strip() != found["one"]):
         return _as_loop(found)
-    written = found["values"]
+    written, rest = found["values"], _closed(around["after"] or "")
     if only is not None:
         written += f' | {"rejectattr" if only[1] else "selectattr"}("{only[2]}")'
     if around["function"] == "sum" and field is not None:
-        return f'{written} | sum_of("{field[1]}")'
+        return f'{written} | sum_of("{field[1]}") {rest}'.rstrip()
     if around["function"] in ("any", "all"):
         return (
             f'({written} | selectattr("{field[1]}") | list | length) > 0'
@@ -101,13 +104,14 @@ def comprehension(text: str) -> str:
     written += f' | map("{field[1]}")' if field is not None else ""
     after = {"len": " | list | length", "max": " | max", "min": " | min"}.get(around["function"] or "", "")
     joined = f" | join({around['joined']})" if around["joined"] else ""
-    rest = (around["after"] or "").rstrip(" )")
-    return (
-        written
-        + after
-        + joined
-        + (f" {rest.strip()}{')' if rest.count('(') > rest.count(')') else ''}" if rest else "")
-    )
+    return f"{written}{after}{joined} {rest}".rstrip()
+
+
+def _closed(text: str) -> str:
+    """What follows a comprehension, without the brackets at its end that were opened before it."""
+    while text.count(")") > text.count("(") or text.count("]") > text.count("["):
+        text = text[:-1]
+    return text.strip()
 
 
 def _as_loop(found: re.Match[str]) -> str:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
-from jinja2 import TemplateSyntaxError, nodes
+from jinja2 import nodes
 from msgspec import Struct
 
 from gateway.errors import Place
 from gateway.event.paths import EACH, Path
 from gateway.render.compiler import Source
 from gateway.render.expressions import shown
-from gateway.render.reads import parsed
+from gateway.render.reads import UNREADABLE, parsed
 from gateway.render.texts import TemplateText
 
 Use = Literal["loop", "test", "denial"]
@@ -42,7 +42,7 @@ def silent_in(text: TemplateText, *, is_condition: bool = False) -> Iterator[Sil
     """
     try:
         tree = parsed(text)
-    except (TemplateSyntaxError, RecursionError):
+    except UNREADABLE:
         return
     scope = dict[str, Path | None]()
     for assigned in tree.find_all((nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.With, nodes.Import)):

@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Final, Self
 
@@ -28,7 +29,7 @@ def line_breaks(text: str) -> tuple[int, ...]:
     return tuple(found.end() for found in _LINE_BREAK.finditer(text))
 
 
-class TemplateText(Struct, frozen=True):
+class TemplateText(Struct, frozen=True, dict=True):
     """A template written in routes.yaml. A line of it is a line of the file, counted from 1."""
 
     text: str
@@ -66,7 +67,7 @@ class TemplateText(Struct, frozen=True):
         breaks = tuple(offset - start for offset in self._breaks if offset > start)
         return TemplateText(self.text[start:end], self.at(start), breaks)
 
-    @property
+    @cached_property
     def _breaks(self) -> tuple[int, ...]:
         return line_breaks(self.text) if self.breaks is None else self.breaks
 

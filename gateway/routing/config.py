@@ -192,9 +192,9 @@ class Config:
     ) -> Built:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
-        ``facts``: of the event, if they are at hand; ``others``: of a digest, the events that followed ``event``, each with its payload; ``recalled``: what its message
-        recalls; ``looked_up``: what its route has looked up, by name. Raises BuildError, such as NameGone or RenderError,
-        and NothingChosen.
+        ``facts``: of the event, if they are at hand; ``others``: of a digest, the events that followed ``event``, each with
+        its payload; ``recalled``: what its message recalls; ``looked_up``: what its route has looked up, by name. Raises
+        BuildError, such as NameGone or RenderError, and NothingChosen.
         """
         try:
             destination = self._destination(delivery.destination)

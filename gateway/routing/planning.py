@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.errors import RenderError
+from gateway.event import codings
 from gateway.event.paths import Facts
 from gateway.model import Event, new_id
 from gateway.render import Namespace
@@ -138,7 +139,8 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
     firings = _firings(sending, known, event, source)
     following = followed(source.follow_ups, event.type, known) if source.follow_ups else NOTHING
     record, small = received.record, None
-    if len(event.body) <= SMALL:
+    # What is compressed is not small for long.
+    if len(event.body) <= SMALL and not codings.coding_of(event.body):
         small = Known(received.payload, known if source.naming.tracking is None else None, config)
     return Plan(event, received.key, source, entries, sending, lanes, firings, waits, record, following, small)
 

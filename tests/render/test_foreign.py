@@ -6,6 +6,7 @@ from gateway.destinations.escapes import no_escape
 from gateway.render import TemplateText
 from gateway.render.filters import FILTERS, TESTS
 from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
+from gateway.render.scripts import ternary
 from tests.render.given import HERE, failure, refusal
 
 CASES = [
@@ -77,6 +78,8 @@ CASES = [
         '{{ payload.items | rejectattr("free") | map("sku") | join(", ") }}',
     ),
     ("{{ sum(x.n for x in payload.items) }}", "Python", '{{ payload.items | sum_of("n") }}'),
+    ("{{ sum(x.n for x in payload.items) | number(2) }}", "Python", '{{ payload.items | sum_of("n") | number(2) }}'),
+    ("{{ [x.n for x in payload.items | sort] }}", "Python", '{{ payload.items | map("n") | sort }}'),
     (
         "{{ len([x for x in payload.items if x.ok]) }}",
         "Python",
@@ -84,6 +87,7 @@ CASES = [
     ),
     ("{{ [x.n + 1 for x in payload.items] }}", "Python", "{% for x in payload.items %}{{ x.n + 1 }}{% endfor %}"),
     ("{{ {k: v for k, v in attrs.items()} }}", "Python", "{% for key, value in attrs | items %}"),
+    ('{{ attrs.a | upcase | split: "," | first }}', "Liquid", '{{ (attrs.a | upper).split(",") | first }}'),
     ('{{ attrs.a | append: "b" | upcase }}', "Liquid", '{{ (attrs.a ~ "b") | upper }}'),
     ('{{ attrs.a | upcase | append: " | x" }}', "Liquid", '{{ (attrs.a | upper) ~ " | x" }}'),
     (
@@ -113,6 +117,14 @@ CASES = [
     ("{% comment %}x{% endcomment %}", "Liquid", "{# a comment #}"),
     ('{% render "header" %}', "Liquid", '{% include "header.txt.j2" %}'),
 ]
+
+
+@pytest.mark.parametrize(
+    "expression", ["attrs.a ? (attrs.b) ~ (attrs.c ? 1 : 2) : 3", "attrs.a?.b ? 1 : 2", "attrs.a ?? 1"]
+)
+def test_a_question_with_another_one_in_an_expression_of_it_is_not_said(expression):
+    assert ternary(expression) == ""
+
 
 #: Remedies that stand for more than they say, or name a file that is not there.
 NOT_WHOLE = ("one", "{{ name }}", "header", "parentheses", "other step", "No. ", "{% endif %} or", '"..."')

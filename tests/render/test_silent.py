@@ -45,6 +45,7 @@ NOT_FOUND = [
     "{% macro m(a) %}{{ 'x' if a.b }}{% endmacro %}{{ m(attrs) }}",
     "{% set a = attrs.b | default({}) %}{{ 'x' if a.c }}",
     "{{ payload.rows",
+    "{% if " + "9" * 5000 + " %}x{% endif %}",
 ]
 
 

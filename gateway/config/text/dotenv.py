@@ -50,7 +50,8 @@ def doubts(path: Path, environ: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(
                 place, f"{key} is already set on line {before}: this line wins", "remove one of them", "warning"
             )
-        named = next((each for each in _NAMED.finditer(written) if each["braces"] or each["bare"] in known), None)
+        names = _NAMED.finditer(_without_comment(written))
+        named = next((each for each in names if each["braces"] or each["bare"] in known), None)
         if named is not None and not _SINGLE.fullmatch(written):
             message = f"{named[0]} in the value of {key} is plain text: variables are not expanded here"
             hint = f"write the value of {named[0]} instead, or put all of it in single quotes if it is meant literally"
@@ -83,4 +84,9 @@ def _value(key: str, written: str) -> str:
         raise _Unreadable(f"the quote around the value of {key} is not closed on this line")
     if "\0" in written:
         raise _Unreadable(f"the value of {key} contains a NUL character")
-    return re.split(r"(?:^|\s)#", written, maxsplit=1)[0].rstrip()
+    return _without_comment(written).rstrip()
+
+
+def _without_comment(written: str) -> str:
+    double = _DOUBLE.fullmatch(written)
+    return double["text"] if double else re.split(r"(?:^|\s)#", written, maxsplit=1)[0]

@@ -6,6 +6,7 @@ events without recursion, because libyaml's composer crashes on deep nesting.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Final, Protocol
 
 import yaml
@@ -293,7 +294,7 @@ class _Builder:
         """Report a node that YAML reads as something else than a text; ``is_meant``: it cannot be one."""
         place, lines = self._place(event.start_mark), self._report.lines
         anchor = getattr(event, "anchor", None) or ""
-        if is_meant or (anchor and sharing.is_shared(anchor, lines)):
+        if is_meant or anchor in self._shared:
             message = f'"{sign}{anchor}" is {name}, which is not allowed'
             self._report.error(place, message, sharing.instead(self._path(), anchor))
             return Broken(place)
@@ -301,6 +302,10 @@ class _Builder:
         message = mistake.message if mistake else f'YAML reads a value that starts with "{sign}" as {name}'
         self._report.error(place, message, mistake.hint if mistake else "put the text in quotes")
         return Broken(place)
+
+    @cached_property
+    def _shared(self) -> frozenset[str]:
+        return sharing.shared(self._report.lines)
 
     def _path(self) -> Sequence[str]:
         """The keys above what is read now, the outermost first."""

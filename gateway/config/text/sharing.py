@@ -1,7 +1,7 @@
 """Parts of a file that YAML's anchors, aliases and merge keys would share, and what this file has instead."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 #: What a map of conditions is below.
@@ -10,10 +10,13 @@ _CONDITIONS: Final = frozenset({"where", "conditions"})
 _FILES: Final = {"text": ".txt.j2", "body": ".json.j2", "form": ".form.j2"}
 
 
-def is_shared(name: str, lines: Sequence[str]) -> bool:
-    """Whether a name is an anchor's and an alias's: with only one of them it is the beginning of a text."""
-    text = "\n".join(lines)
-    return all(re.search(rf"(?:^|[\s\[{{,]){sign}{re.escape(name)}(?![\w-])", text) for sign in ("&", r"\*"))
+_SIGNED: Final = re.compile(r"(?<![^\s\[{,])[&*][\w-]+")
+
+
+def shared(lines: Iterable[str]) -> frozenset[str]:
+    """Names that are both an anchor's and an alias's: one that is only one of them is the beginning of a text."""
+    found = {sign for line in lines for sign in _SIGNED.findall(line)}
+    return frozenset(sign[1:] for sign in found if sign[0] == "&" and f"*{sign[1:]}" in found)
 
 
 def instead(path: Sequence[str], name: str = "name") -> str:
