@@ -9,6 +9,7 @@ import yaml
 from gateway.config.text import indentation, variables
 from gateway.config.text.compared import all_but, compared, excluded
 from gateway.config.text.nested import nested
+from gateway.config.text.quotes import quote_inside
 from gateway.config.text.spots import Mistake, Spot, text_of
 
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
@@ -24,8 +25,9 @@ _BRACES_VALUE: Final = re.compile(
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
-    certain = _quote_left_open(spot, lines) or indentation.dash_without_space(spot, lines)
-    if (certain := certain or indentation.misindented(spot, lines)) is not None:
+    certain = _tab(spot) or quote_inside(spot) or _quote_left_open(spot, lines)
+    certain = certain or indentation.dash_without_space(spot, lines) or indentation.misindented(spot, lines)
+    if certain is not None:
         return certain
     found = (recognize(spot) for recognize in _MISTAKES)
     unknown = Mistake(
@@ -219,18 +221,6 @@ def _nested(spot: Spot) -> Mistake | None:
     return Mistake(spot.line, found[0], "a map on the line of its key needs { }", f"write {found[1]}")
 
 
-def _quote_inside(spot: Spot) -> Mistake | None:
-    found = re.match(_KEY + r"(?P<value>(?P<quote>[\"']).*(?P=quote).*)$", spot.text)
-    if found is None or spot.text.count(found["quote"]) < 3:
-        return None
-    inner = found["value"].strip()[1:].removesuffix(found["quote"])
-    column = found.start("value") + 1
-    other = "'" if found["quote"] == '"' else '"'
-    right = other + inner + other if other not in inner else '"' + inner.replace('"', '\\"') + '"'
-    message = f"a {found['quote']} inside {found['quote']}...{found['quote']} ends the text too early"
-    return Mistake(spot.line, column, message, f"write {right}")
-
-
 def _text_after_quote(spot: Spot) -> Mistake | None:
     found = re.match(_KEY + r"(?P<value>(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\])\s*[^\s#,:\]}].*)$", spot.text)
     if found is None or "expected key" not in spot.problem:
@@ -334,7 +324,6 @@ def _no_value(spot: Spot) -> Mistake | None:
 
 #: Tried in this order, specific mistakes before general ones.
 _MISTAKES: Final[Sequence[Callable[[Spot], Mistake | None]]] = (
-    _tab,
     _bracketed_key,
     _reserved,
     _open_quote,
@@ -346,7 +335,6 @@ _MISTAKES: Final[Sequence[Callable[[Spot], Mistake | None]]] = (
     indentation.too_deep,
     _bare_reference,
     _braces,
-    _quote_inside,
     _text_after_quote,
     indentation.no_colon,
     _block_header,

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from gateway.config.text.quotes import in_double_quotes, single_quoted
 from gateway.destinations import KINDS
 from gateway.errors import Place, Problem
 from gateway.hiding import addresses
@@ -98,6 +99,8 @@ class Report(Struct):
         line = addresses.starred(self.line(problem.place) or problem.line_text, self.public, is_yaml=is_yaml)
         message, hint, line = map(_without_logins, (problem.message, problem.hint, line))
         place = _nearer(problem.place, line, problem.near)
+        if is_yaml and in_double_quotes(line, place.column):
+            message, hint = single_quoted(message), single_quoted(hint)
         return Problem(place, self.masked(message), self.masked(hint), problem.severity, line)
 
     def _order(self, problem: Problem) -> tuple[bool, bool, bool, str, int, int]:
