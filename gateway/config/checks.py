@@ -128,6 +128,23 @@ def ping(reading: Reading, name: str, keys: SourceKeys) -> None:
         reading.error(keys.key_at("ping"), message, f"remove ping; it is for the presets {known}")
 
 
+#: Ways to verify that show the secret itself, and cover nothing of the event.
+_SHOWING: Final = ("token", "bearer", "basic", "url_secret")
+
+
+def signature_kept(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """Warn of a way to verify that is weaker than the signature of the preset, which it replaces."""
+    preset = presets.load(keys.preset or "")
+    own = keys.verify if isinstance(keys.verify, VerifyKeys) else None
+    way = next((way for way in _SHOWING if own is not None and own.has(way)), "")
+    if own is None or not way or not preset.verify or not all("signature" in block for block in preset.verify):
+        return
+    asks = any(each.token for each in preset.handshakes)
+    hint = "write verify: {handshake_token: ...} for the token of its handshake" if asks else f"remove {way}"
+    message = f'source "{name}": {way} replaces the signature of {preset.title}, which covers the whole event'
+    reading.warning(own.key_at(way), message, f"{hint}, unless the requests are not signed")
+
+
 def windows(reading: Reading, name: str, keys: SourceKeys) -> None:
     """Check that what becomes of an event that comes again is not said twice."""
     if keys.dedupe == 0 and keys.redeliver is not None:

@@ -164,8 +164,8 @@ class Fields:
             return f"{root} is what track knows: add {f'source: {known}, or ' if known else ''}track: 180d to {lacking}"
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
-        if suggestion := suggest(root, sorted(roots)):
-            return suggestion
         if right := self._reading.field_like(path):
             return right
+        if "." in path and (suggestion := suggest(root, sorted(roots))):
+            return suggestion
         return f"start with one of {', '.join(sorted(roots))}: attrs.{path}"

@@ -128,7 +128,19 @@ def elsewhere(field: str, samples: Sequence[Facts]) -> str:
         for root in dict.fromkeys(roots) if below else ():
             if any(_has(facts, (root, *below)) for facts in samples):
                 return f'did you mean "{written_as_field((root, *below))}"?'
-    return ""
+    nested = next(filter(None, (_below(facts, path[0]) for facts in samples)), ()) if len(path) == 1 else ()
+    return f'did you mean "{written_as_field(nested)}"?' if nested else ""
+
+
+def _below(facts: Facts, name: str | Each) -> Path:
+    """The shortest path to a field of that name in the maps of attrs or the payload; empty if none has it."""
+    places: list[tuple[Path, object]] = [((root,), facts.get(root)) for root in _HOMES]
+    for path, place in places:
+        for key, value in place.items() if isinstance(place, Mapping) else ():
+            if key == name:
+                return (*path, key)
+            places.append(((*path, key), value))
+    return ()
 
 
 def measured(field: str, samples: Sequence[Facts]) -> str:

@@ -66,6 +66,7 @@ def compiled_source(
         checks.source_path(reading, keys.path)
     checks.shortcuts(reading, keys)
     checks.windows(reading, name, keys)
+    checks.signature_kept(reading, name, keys)
     checks.ping(reading, name, keys)
     questions = handshakes.declared(reading, name, keys)
     verified = _verifier(reading, name, keys, learns=any(each.is_secret for each in questions))

@@ -53,12 +53,35 @@ def loads(tmp_path, text):
         ),
         ("ignore: 'contact.d*'", "where: {event.type: {not: {glob: 'contact.d*'}}}"),
         ("every: 15m", "digest: {every: 15m}"),
+        ("when: {severity: critical}", "where: {attrs.severity: critical}"),
+        ("matchers: ['severity=\"critical\"']", "where: {attrs.severity: critical}"),
+        ("matchers: ['severity=~\"warning|critical\"', team!=web]", "where: {attrs.severity: {regex: 'warning|critical'}, attrs.team: {not: web}}"),
+        ("match_re: {severity: warning|critical}", "where: {attrs.severity: {regex: 'warning|critical'}}"),
+        ("labels: {severity: critical, attrs.team: web}", "where: {attrs.severity: critical, attrs.team: web}"),
     ],
-)
+)  # fmt: skip
 def test_a_key_of_a_route(tmp_path, line, right):
     written = remedy(tmp_path, HEAD + MATCHED.format(line))
     assert written == right
     assert loads(tmp_path, HEAD + MATCHED.format(written + ("\n    text: x" if "digest" in written else "")))
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("{severity: critical}", "where: {attrs.severity: critical}"),
+        ("{severity: critical, team: web}", "where: {attrs.severity: critical, attrs.team: web}"),
+        ("{attrs.severity: critical}", "where: {attrs.severity: critical}"),
+        ("{severity: {prefix: crit}}", "where: {attrs.severity: {prefix: crit}}"),
+        ("{any: [{attrs.a: 1}, {attrs.b: 2}]}", "where: {any: [{attrs.a: 1}, {attrs.b: 2}]}"),
+        ("{type: contact.created}", "match: contact.created"),
+        ("{event_type: contact.*}", "match: contact.*"),
+    ],
+)
+def test_a_pattern_that_is_a_map_of_fields(tmp_path, value, right):
+    written = remedy(tmp_path, HEAD + ENTRY.format(f"to: crm\n    match: {value}"))
+    assert written == right
+    assert loads(tmp_path, HEAD + ENTRY.format(f"to: crm\n    {written}"))
 
 
 @pytest.mark.parametrize(
@@ -134,6 +157,40 @@ def test_a_way_to_verify_in_the_words_of_others_is_one_problem(tmp_path, line, r
         assert loads(tmp_path, SOURCE.format(written))
     elif written.startswith("signature: "):
         assert loads(tmp_path, SOURCE.format(f"verify: {{{written}}}"))
+
+
+META = "version: 1\nsources:\n  meta:\n    preset: meta\n    secret: s3cret-of-the-tests\n    {}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ('handshake: {token: "${TOKEN}"}', 'verify: {handshake_token: "${TOKEN}"}'),
+        ('handshake: {verify_token: "${TOKEN}"}', 'verify: {handshake_token: "${TOKEN}"}'),
+        ("handshake: ${TOKEN}", 'verify: {handshake_token: "${TOKEN}"}'),
+        ("handshake: {probe: {method: HEAD}}", "handshake: [{probe: {method: HEAD}}]"),
+        ('verify: {token: "${TOKEN}"}', 'handshake_token: "${TOKEN}"'),
+        ('verify: {verify_token: "${TOKEN}"}', 'handshake_token: "${TOKEN}"'),
+        ("verify: {challenge_token: hush-hush}", 'handshake_token: "${VERIFY_TOKEN}"'),
+        ('verify: {handshake: {token: "${TOKEN}"}}', 'handshake_token: "${TOKEN}"'),
+        ("verify_token: ${TOKEN}", 'verify: {handshake_token: "${TOKEN}"}'),
+        ("handshake_token: ${TOKEN}", 'verify: {handshake_token: "${TOKEN}"}'),
+        ("hub.verify_token: hush-hush", 'verify: {handshake_token: "${VERIFY_TOKEN}"}'),
+    ],
+)
+def test_the_token_of_a_handshake_keeps_the_signature(tmp_path, line, right):
+    written = remedy(tmp_path, META.format(line))
+    assert written == right
+    pasted = written if ": {" in written or ": [" in written else f"verify: {{{written}}}"
+    text = META.format(pasted).replace("VERIFY_TOKEN", "TOKEN")
+    config = loads(tmp_path, text)
+    assert config.sources["meta"].verifier.schemes[0].way == "signature"
+    assert not [each for each in config.warnings if "replaces" in each.message]
+
+
+def test_a_second_verify_is_not_proposed(tmp_path):
+    written = remedy(tmp_path, META.format("verify_token: ${TOKEN}\n    verify: {signature: {header: x-sig}}"))
+    assert written == 'add handshake_token: "${TOKEN}" to the existing verify'
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.config.schema import elsewhere, trees, values
-from gateway.config.schema.instead import EXCLUDING, Remedy, condition, exclusion
+from gateway.config.schema.foreign import combination, shown
+from gateway.config.schema.instead import EXCLUDING, Remedy, condition, exclusion, rooted
 from gateway.config.schema.reading import Reading, Words, shape_of, shaped
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.destinations import KINDS
@@ -71,16 +72,35 @@ def to(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     return None
 
 
+#: What other products call the type of an event.
+_TYPES: Final = values.NAMING | {
+    "events",
+    "event_types",
+    "event.type",
+    "topic",
+    "topics",
+    "pattern",
+    "patterns",
+    "glob",
+}
+
+
 @shaped(shape_of(values.some_words))
 def match(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     """Patterns of types. A map is none."""
     if not isinstance(node, Map):
         return values.some_words(reading, node, label)
     hint = "write a type, or a list of types: [contact.created, contact.updated]"
-    if len(node.pairs) == 1:
-        (pair,) = node.pairs
-        right = exclusion(pair, node) if pair.key.text in EXCLUDING else condition(pair, node)
-        hint = right if pair.key.text in EXCLUDING or right.startswith("write match") else hint
+    if len(node.pairs) == 1 and (pair := node.pairs[0]).key.text in EXCLUDING:
+        hint = exclusion(pair, node)
+    elif (
+        len(node.pairs) == 1
+        and (right := condition(node.pairs[0], node)).startswith("write match")
+        and (pair.key.text in _TYPES or combination(pair.key.text))
+    ):
+        hint = right
+    elif node.pairs and all(pair.key.text not in _TYPES for pair in node.pairs):
+        hint = f"write where: {shown(rooted(node))}"
     reading.error(node, f"{label} must be a type or a list of types, not a map", hint)
     return None
 

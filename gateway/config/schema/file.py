@@ -17,7 +17,7 @@ from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.operands import as_written
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys
-from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys
+from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys, read_source
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
 from gateway.config.text.reader import Map, Node, Pair
@@ -149,7 +149,7 @@ class IncludedKeys(Section):
         **dict.fromkeys(("variables", "env", "environment", "secrets"), _variables),
         "test": "tests",
     }
-    sources: Mapping[str, SourceKeys] = key(map_by_name(nested(SourceKeys), "source"), "who sends events", factory=dict)
+    sources: Mapping[str, SourceKeys] = key(map_by_name(read_source, "source"), "who sends events", factory=dict)
     destinations: Mapping[str, DestinationKeys] = key(
         map_by_name(read_destination, "destination"), "where events can be delivered", factory=dict
     )

@@ -163,12 +163,12 @@ def operator_at_end(key: str) -> tuple[str, str] | None:
 
 
 #: A comparison that was written as the name of a field.
-_COMPARED: Final = re.compile(r"([A-Za-z_][\w.*\[\]-]*)\s*(>=|<=|!=|<>|==?=?|=~|!~|>|<)\s*(\S.*)")
+_COMPARED: Final = re.compile(r"([A-Za-z_][\w.*\[\]-]*)\s*(>=|<=|!=|<>|=~|!~|==?=?|>|<)\s*(\S.*)")
 
 
 def sign_at_end(key: str) -> tuple[str, str] | None:
     """The field and the operator of ``attrs.total >=``; None if the key is none."""
-    found = re.fullmatch(r"([A-Za-z_][\w.*\[\]-]*)\s+(>=|<=|!=|<>|==?=?|=~|!~|>|<)", key)
+    found = re.fullmatch(r"([A-Za-z_][\w.*\[\]-]*)\s+(>=|<=|!=|<>|=~|!~|==?=?|>|<)", key)
     return (found[1], found[2]) if found and "." in found[1] else None
 
 

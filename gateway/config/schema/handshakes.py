@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gateway.config.schema import trees, values
-from gateway.config.schema.keys import Section, key, nested, read_section
+from gateway.config.schema.foreign import shown
+from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import Reading, Shape, Words, shaped
-from gateway.config.schema.verify import VerifyKeys, read_verify
-from gateway.config.text.reader import Items, Node, Scalar
+from gateway.config.schema.verify import VerifyKeys, handshake_token, read_verify
+from gateway.config.text.reader import Items, Map, Node, Scalar, hide_all
 from gateway.signatures.handshakes import METHODS
 
 _METHOD = values.choice(METHODS, "method")
@@ -111,7 +112,19 @@ class HandshakeKeys(Section):
 @shaped({"type": "array", "items": {"$ref": HandshakeKeys}})
 def read_handshakes(reading: Reading, node: Node, label: str) -> tuple[HandshakeKeys, ...] | None:
     if not isinstance(node, Items):
-        reading.error(node, f"{label} must be a list", "write - query_echo: {challenge: hub.challenge}")
+        reading.error(node, f"{label} must be a list", f"write {_as_list(reading, node)}")
         return None
     found = [read_section(reading, each, HandshakeKeys, f"an element of {label}") for each in node.nodes]
     return tuple(each for each in found if each is not None)
+
+
+def _as_list(reading: Reading, node: Node) -> str:
+    """One question without its list, or the token that the preset's question asks for."""
+    pairs = node.pairs if isinstance(node, Map) else ()
+    if pairs and all(pair.key.text in keys_of(HandshakeKeys) for pair in pairs):
+        return f"handshake: [{', '.join(shown(Map(node.place, (pair,))) for pair in pairs)}]"
+    if any("token" in pair.key.text for pair in pairs) or (isinstance(node, Scalar) and "${" in node.text):
+        for each in (pair.value for pair in pairs) if pairs else (node,):
+            hide_all(reading.report, each)
+        return f"verify: {{{handshake_token(node)}}}"
+    return "handshake: [{query_echo: {challenge: hub.challenge}}]"

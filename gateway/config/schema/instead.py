@@ -70,6 +70,8 @@ def beside(hint: str, written: Collection[str]) -> str:
             return f"add {value[1:-1] if value.startswith('{') else 'it'} to the existing where"
         case "if":
             return f"add it to the existing if: ... and ({value})" if value else "add it to the existing if, with and"
+        case "verify" if value:
+            return f"add {value[1:-1]} to the existing verify"
         case "match":
             return f"add {value or 'it'} to the existing match"
     return f"{found['key']} is already there: keep one of them"
@@ -94,7 +96,7 @@ def condition(pair: Pair, _around: Map) -> str:
     """``when:``, ``filter:``: a pattern, a map of conditions or an expression, by its value."""
     match pair.value:
         case Map() as conditions:
-            return f"write where: {foreign.shown(conditions)}"
+            return f"write where: {foreign.shown(rooted(conditions))}"
         case Items(nodes=nodes) if any(isinstance(each, Map) for each in nodes):
             return f"write where: {{all: {foreign.shown(pair.value)}}}"
         case Items() as listed:
@@ -108,6 +110,33 @@ def condition(pair: Pair, _around: Map) -> str:
         case Scalar(text=text, empty=False):
             return f"write if: {foreign.as_expression(text)}"
     return "write where: {attrs.type: lead}"
+
+
+def rooted(conditions: Map) -> Map:
+    """Conditions with ``attrs.`` before each name that is not a path: ``severity``, a label of Alertmanager."""
+    return Map(conditions.place, tuple(Pair(_rooted(pair.key), pair.value) for pair in conditions.pairs))
+
+
+def _rooted(key: Scalar) -> Scalar:
+    is_path = not re.fullmatch(r"\w+", key.text) or foreign.combination(key.text) or foreign.is_operator(key.text)
+    return key if is_path else Scalar(key.place, f"attrs.{key.text}", f"attrs.{key.text}", key.content)
+
+
+def matchers(pair: Pair, around: Map) -> str:
+    """``matchers: [severity="critical"]``, ``match_re: {severity: warning|critical}``: labels of Alertmanager."""
+    if isinstance(pair.value, Map):
+        how = "regex" if pair.key.text == "match_re" else "eq"
+        named = [(_rooted(each.key).text, each.value) for each in pair.value.pairs]
+        found = [(name, foreign.comparison(name, how, value)) for name, value in named]
+    else:
+        nodes = pair.value.nodes if isinstance(pair.value, Items) else (pair.value,)
+        texts = [each.text.strip() if isinstance(each, Scalar) else "" for each in nodes]
+        found = [
+            foreign.compared_key(each if "." in each.split("=")[0] else f"attrs.{each}") or ("", "") for each in texts
+        ]
+    if not found or not all(line for _, line in found):
+        return condition(pair, around)
+    return f"write where: {{{', '.join(line for _, line in found)}}}"
 
 
 def exclusion(pair: Pair, _around: Map) -> str:
@@ -127,5 +156,6 @@ EXCLUDING: Final = frozenset({"unless", "not", "exclude", "except", "ignore"})
 #: Of an entry.
 CONDITIONS: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(("when", "filter", "filters", "condition", "conditions", "only_if", "rule", "rules"), condition),
+    **dict.fromkeys(("matchers", "match_re", "match_labels", "matchLabels", "labels"), matchers),
     **dict.fromkeys(sorted(EXCLUDING), exclusion),
 }

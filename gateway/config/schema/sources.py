@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from gateway import presets
 from gateway.config.schema import trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.hours import HoursKeys
@@ -12,8 +13,8 @@ from gateway.config.schema.keys import Section, key, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
 from gateway.config.schema.trees import Body
-from gateway.config.schema.verify import VerifyKeys, read_verify
-from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
+from gateway.config.schema.verify import HANDSHAKE_TOKENS, VerifyKeys, handshake_token, read_verify
+from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, hide_all
 from gateway.render import TemplateText
 
 
@@ -167,12 +168,17 @@ def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys,
     return tuple(each for each in found if each is not None)
 
 
+def _handshake_token(pair: Pair, _around: Map) -> str:
+    return f"write verify: {{{handshake_token(pair.value)}}}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceKeys(Section):
     noun = "a source"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("provider", "sender", "service", "vendor"), "preset"),
         **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
+        **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake_token"), _handshake_token),
         **dict.fromkeys(("header", "signature_header"), "verify: {signature: {header: x-signature}}"),
         **dict.fromkeys(("algorithm", "algo", "hmac"), "verify: {signature: {header: x-signature, algorithm: sha256}}"),
         **dict.fromkeys(("event", "event_type", "event_key"), 'type: "{payload.type}"'),
@@ -264,3 +270,31 @@ class SourceKeys(Section):
         _redact,
         "fields to hide from people, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",
     )
+
+
+@shaped({"$ref": SourceKeys})
+def read_source(reading: Reading, node: Node, label: str) -> SourceKeys | None:
+    """A source; a token that only the preset's handshake asks for must not replace the preset's signature."""
+    return read_section(reading, _without_token(reading, node, label), SourceKeys, label)
+
+
+def _without_token(reading: Reading, node: Node, label: str) -> Node:
+    """Report ``verify: {token: ${VERIFY_TOKEN}}`` where the preset's handshake asks for a token, and leave it out."""
+    written = {pair.key.text: pair for pair in node.pairs} if isinstance(node, Map) else {}
+    preset, verify = written.get("preset"), written.get("verify")
+    if not isinstance(node, Map) or verify is None or not isinstance(verify.value, Map):
+        return node
+    token = next((pair for pair in verify.value.pairs if pair.key.text == "token"), None)
+    if token is None or not isinstance(token.value, Scalar) or not _asks_for_token(preset):
+        return node
+    hide_all(reading.report, token.value)
+    message = f'"token" of "verify" of {label} would replace the signature'
+    reading.error(token.value, message, f"write {handshake_token(token.value)}")
+    rest = tuple(pair for pair in verify.value.pairs if pair is not token)
+    without = Pair(verify.key, Map(verify.value.place, rest))
+    return Map(node.place, tuple(without if pair is verify else pair for pair in node.pairs))
+
+
+def _asks_for_token(preset: Pair | None) -> bool:
+    named = preset.value.text if preset and isinstance(preset.value, Scalar) else ""
+    return named in presets.NAMES and any(each.token for each in presets.load(named).handshakes)

@@ -63,6 +63,30 @@ _ALGORITHM: Final = re.compile(r"write ([a-z0-9-]+).*")
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
 
 
+def handshake_token(node: Node) -> str:
+    """The token of a handshake as verify has it: the variable of a value, or that of a map with it."""
+    inner = (
+        next((pair.value for pair in node.pairs if _REFERENCE.fullmatch(_text(pair.value))), node)
+        if isinstance(node, Map)
+        else node
+    )
+    found = _REFERENCE.fullmatch(_text(inner))
+    return f'handshake_token: "{found[0] if found else "${VERIFY_TOKEN}"}"'
+
+
+def _text(node: Node) -> str:
+    return node.text if isinstance(node, Scalar) else ""
+
+
+def _of_handshake(pair: Pair, _around: Map) -> str:
+    return f"write {handshake_token(pair.value)}"
+
+
+#: What senders and their documentations call the token of a handshake.
+HANDSHAKE_TOKENS: Final = ("verify_token", "challenge_token", "hub_verify_token", "hub.verify_token")
+_REFERENCE: Final = re.compile(r"\$\{[A-Za-z_]\w*\}")
+
+
 def _addresses(_pair: Pair, _around: Map) -> str:
     return (
         "write signature, token, basic, bearer or jwt: an address can be forged and does not prove who sent the event"
@@ -210,6 +234,7 @@ class VerifyKeys(Section):
             _hmac,
         ),
         **dict.fromkeys(("secret", "key"), _beside),
+        **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake"), _of_handshake),
         **dict.fromkeys(("ip", "ips", "allow", "allowlist", "whitelist", "allowed_ips"), _addresses),
     }
     signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
