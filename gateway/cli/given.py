@@ -17,7 +17,7 @@ from gateway.presets import CONTENT_TYPES
 from gateway.routing import Source
 from gateway.routing.cases import header_of
 from gateway.signatures import Request
-from gateway.wording import closest_header, suggest
+from gateway.wording import closest, closest_header, suggest
 
 #: ``X-GitHub-Event: push`` as curl has it, or ``x-github-event=push``.
 _HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*(?P<value>[^\r\n\x00]*)")
@@ -70,39 +70,43 @@ def changed(changes: Sequence[str], headers: Sequence[str]) -> tuple[tuple[str, 
 
 def notes(source: Source, asked: Given) -> Iterator[str]:
     """What the user may not have meant: an event without its type, a change of a field that is like one that it has."""
-    if hint := missing_type(source, asked.body, asked.headers):
+    if hint := _missing_type(source, asked):
         yield hint
     with suppress(Unparsable, PathRefused):
         payload = parse(asked.body) if asked.changes else None
         for change in asked.changes:
-            path = change.partition("=")[0]
-            if hint := _misspelt(source.naming.payload_path(path, payload), payload):
+            path, equals, _ = change.partition("=")
+            if equals and (hint := _misspelt(path, source.naming.payload_path(path, payload), payload)):
                 yield f"the event has no {path}, which --set adds: {hint}"
 
 
-def _misspelt(path: Sequence[str], payload: object) -> str:
-    """``did you mean "firstname"?`` for the first segment that is not there, if one like it is."""
+def _misspelt(written: str, path: Sequence[str], payload: object) -> str:
+    """``did you mean "attrs.firstname"?`` if a segment of a path is not there, and one like it is."""
     for at, name in enumerate(path):
         home = lookup(payload, path[:at])
         if not isinstance(home, Mapping):
             break
         if name not in home:
-            return suggest(name, home, closeness=_LIKE)
+            right = closest(name, home, closeness=_LIKE)
+            before, _, after = written.rpartition(name)
+            return f'did you mean "{before}{right}{after}"?' if right else ""
     return ""
 
 
-def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str:
+def _missing_type(source: Source, asked: Given) -> str:
     """What to add to an event whose type is in a header that it does not have; empty if nothing is missing."""
-    lacking = source.missing_header(body, headers)
+    lacking = source.missing_header(asked.body, asked.headers)
     if lacking is None:
         return ""
-    header, value = lacking
-    if near := closest_header(header, headers):
-        return (
-            f"the type of this event is in the header {header}, and it has {near}: write --header '{header}: {value}'"
-        )
+    header, example = lacking
+    # A file is often called as what is in it: push.json.
+    named = Path(asked.name).name.partition(".")[0]
+    is_known = any(each.get(header) == named for each in source.sample_headers.values())
+    added = f"--header '{header}: {named if is_known else example}'" + ("" if is_known else ", for example")
+    if near := closest_header(header, asked.headers):
+        return f"the type of this event is in the header {header}, and it has {near}: write {added}"
     return (
-        f"the type of this event is in the header {header}, which it does not have: add --header '{header}: {value}', or "
+        f"the type of this event is in the header {header}, which it does not have: add {added}, or "
         f"keep the event with its headers in a file that ends in {REQUEST}"
     )
 

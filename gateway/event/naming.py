@@ -56,7 +56,7 @@ def template_problem(source: str) -> tuple[str, str] | None:
     """What is wrong with a ``{path|modifier}`` template, and what to write; None if nothing is."""
     if "{{" in source:
         single = _OF_JINJA.sub(r"{\1}", source)
-        return "one brace on each side is enough", f"write {'{payload.type}' if '{{' in single else single}"
+        return "one brace on each side is enough", f'write "{"{payload.type}" if "{{" in single else single}"'
     for found in _FIELD.finditer(source):
         try:
             root = split_path(found[1])[0]
@@ -65,10 +65,13 @@ def template_problem(source: str) -> tuple[str, str] | None:
         if root not in ("payload", "headers", "query", "envelope"):
             return (
                 f'"{found[1]}" is neither part of the payload nor a header nor a field of the query',
-                "write {payload.type} or {headers.x-event}",
+                'write "{payload.type}" or "{headers.x-event}"',
             )
         if found[1].startswith("query.") and found[1].count(".") > 1:
-            return f'a field of the query has no parts: "{found[1]}"', f"write {{{'.'.join(found[1].split('.')[:2])}}}"
+            return (
+                f'a field of the query has no parts: "{found[1]}"',
+                f'write "{{{".".join(found[1].split(".")[:2])}}}"',
+            )
         unknown = next((name for name in found[2].split("|")[1:] if name not in (*_MODIFIERS, _NAMED)), None)
         if unknown is not None:
             return f'unknown modifier "{unknown}"', f"known: {', '.join((*_MODIFIERS, _NAMED))}"

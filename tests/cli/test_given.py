@@ -57,7 +57,10 @@ def test_the_header_of_a_file_names_its_type(folder, given):
 
 def test_without_it_a_note_says_which_header_is_missing(folder):
     said = run(folder, "explain", "push.json", "--source", "github")
-    assert "add --header 'x-github-event: " in said.stderr
+    assert "add --header 'x-github-event: push', or keep" in said.stderr
+    (folder / "unheard.json").write_text((folder / "push.json").read_text())
+    said = run(folder, "explain", "unheard.json", "--source", "github")
+    assert re.search(r"add --header 'x-github-event: \w+', for example, or keep", said.stderr)
     near = run(folder, "explain", "push.json", "--source", "github", "--header", "X-GitHub-Evnt: push")
     assert "and it has x-github-evnt: write --header 'x-github-event: " in near.stderr
     assert "note:" not in run(folder, "explain", "push", "--source", "github").stderr

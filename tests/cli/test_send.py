@@ -96,8 +96,11 @@ def test_an_event_that_no_source_has_is_said_to_be_unknown(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("attrs.fristname=Ada", ['the event has no attrs.fristname, which --set adds: did you mean "firstname"?']),
-        ("payload.dta.id=1", ['the event has no payload.dta.id, which --set adds: did you mean "data"?']),
+        (
+            "attrs.fristname=Ada",
+            ['the event has no attrs.fristname, which --set adds: did you mean "attrs.firstname"?'],
+        ),
+        ("payload.dta.id=1", ['the event has no payload.dta.id, which --set adds: did you mean "payload.data.id"?']),
         ("attrs.firstname=Ada", []),
         ("attrs.vat_id=DE1", []),
     ],

@@ -88,4 +88,4 @@ def test_the_fields_of_event_are_those_that_check_knows():
     ],
 )
 def test_two_braces_are_refused_with_the_same_field_in_one(source, single):
-    assert template_problem(source) == ("one brace on each side is enough", f"write {single}")
+    assert template_problem(source) == ("one brace on each side is enough", f'write "{single}"')

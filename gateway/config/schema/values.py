@@ -267,8 +267,13 @@ def bearer(reading: Reading, node: Node, label: str) -> Secret | None:
 NAMING: Final = frozenset({"type", "types", "event", "event_type", "name", "destination", "source"})
 
 
+_OF_EVENT: Final = re.compile(r"(?:payload|headers|query|envelope)\.")
+
+
 def _as_list(node: Map) -> str:
-    """The values that a map is meant as: ``{crm}``, ``{type: contact.created}``."""
+    """The values that a map is meant as: ``{crm}``, ``{type: contact.created}``, ``{payload.type}`` without quotes."""
+    if len(node.pairs) == 1 and is_nothing(node.pairs[0].value) and _OF_EVENT.match(node.pairs[0].key.text):
+        return f'"{{{node.pairs[0].key.text}}}"'
     found = [
         pair.value.text if pair.key.text in NAMING and isinstance(pair.value, Scalar) else pair.key.text
         for pair in node.pairs

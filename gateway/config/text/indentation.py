@@ -22,6 +22,30 @@ _KEY: Final = re.compile(r"""(?P<before> *(?P<dash>- +)?)(?P<key>[\w.\[\]*-]+|"[
 _BLOCK: Final = re.compile(r".*:\s+[|>][-+0-9]*\s*(?:#.*)?$")
 
 
+#: The keys of the file, which nothing inside of it has.
+OF_THE_FILE: Final = frozenset(
+    {
+        "always",
+        "conditions",
+        "console_url",
+        "defaults",
+        "destinations",
+        "failed",
+        "include",
+        "invalid",
+        "limits",
+        "retention",
+        "routes",
+        "sources",
+        "tests",
+        "trusted_proxies",
+        "unmatched",
+        "vars",
+        "version",
+    }
+)
+
+
 class _Column(Struct, frozen=True):
     """Where keys or dashes of a map or list begin, in spaces, and the line and key that show it."""
 
@@ -43,6 +67,9 @@ def misindented(spot: Spot, lines: Sequence[str]) -> Mistake | None:
     found = _KEY.match(text)
     if found is None:
         return None
+    if _spaces(text) and found["key"] in OF_THE_FILE and not found["dash"] and not (found["value"] or "").strip():
+        why = f'and "{found["key"]}" belongs to the top level of the file'
+        return _indent(line, text, 0, "like " + _at_the_top(lines, line), why)
     fitting = [*_columns(lines, line, is_dash=found["dash"] is not None)]
     spaces = _spaces(text)
     if (
@@ -55,6 +82,13 @@ def misindented(spot: Spot, lines: Sequence[str]) -> Mistake | None:
     return _indent(
         line, text, nearest.spaces, f'like "{nearest.key}" in line {nearest.line}', "which fits nothing above it"
     )
+
+
+def _at_the_top(lines: Sequence[str], line: int) -> str:
+    """The key at the top level that is the nearest above a line."""
+    above = ((number, _KEY.match(text_of(lines, number))) for number in range(line - 1, 0, -1))
+    found = next(((number, key["key"]) for number, key in above if key and not key["before"]), None)
+    return f'"{found[1]}" in line {found[0]}' if found else "the first line"
 
 
 def _indent(line: int, text: str, spaces: int, like: str, why: str) -> Mistake:

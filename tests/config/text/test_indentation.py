@@ -2,6 +2,9 @@
 
 import pytest
 
+from gateway.config.schema.file import FileKeys
+from gateway.config.schema.keys import keys_of
+from gateway.config.text.indentation import OF_THE_FILE
 from gateway.config.text.reader import read
 from gateway.config.text.report import Report
 from gateway.errors import ConfigError
@@ -42,6 +45,21 @@ CASES = {
         3,
         "indent it by 4 spaces, like line 4",
     ),
+    "a key of the file among the entries of a section": (
+        "version: 1\nroutes:\n  - name: a\n    to: crm\n  always:\n    - to: crm\n",
+        5,
+        'indent it by 0 spaces, like "routes" in line 2',
+    ),
+    "a key of the file after an entry": (
+        "version: 1\nroutes:\n  - name: a\n    to: crm\n   tests:\n    - name: b\n",
+        5,
+        'indent it by 0 spaces, like "routes" in line 2',
+    ),
+    "a key of the file after a map": (
+        "version: 1\nsources:\n  a: {preset: xobito}\n destinations:\n  crm: {url: https://crm.example.com}\n",
+        4,
+        'indent it by 0 spaces, like "sources" in line 2',
+    ),
     "a dash": (
         "routes:\n  - name: a\n    to: crm\n   - name: b\n    to: crm\n",
         4,
@@ -58,3 +76,7 @@ def test_a_misindented_line_is_named_with_the_spaces_that_fit(text: str, line: i
     (problem,) = report.sorted()
     assert (problem.place.line, problem.hint) == (line, remedy)
     assert problem.message.startswith("this line is indented by ")
+
+
+def test_the_keys_of_the_file_are_known() -> None:
+    assert {*keys_of(FileKeys)} == OF_THE_FILE
