@@ -70,7 +70,7 @@ def test_a_file_that_is_no_text_is_refused(read):
         ("A=pa$word\nB=cost$5\nC=$$HOME\nD=a$", []),
         ("# A=${HOME}\nno line\n", []),
         ('B=x # like ${HOME}\nC="x" # like $HOME\nD=# $HOME', []),
-        ('B="$HOME" # its $PATH', ["1 $HOME in the value of B is only a text: variables are not expanded here"]),
+        ('B="$HOME" # its $PATH', ["1 $HOME in the value of B is plain text: variables are not expanded here"]),
     ],
 )  # fmt: skip
 def test_a_line_that_probably_means_something_else_is_named_without_its_value(tmp_path, text, found):
