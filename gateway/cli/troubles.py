@@ -18,7 +18,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "circuit open": "check that its server runs and that its url is right; once it answers, deliveries continue by themselves",
     "probing": "nothing: if the probe succeeds, deliveries continue by themselves",
     "denied": "correct what its answer objects to; once it accepts an event, deliveries continue by themselves",
-    "giving up": "correct what the reason says, then `gateway replay --dead --destination {name}`",
+    "giving up": "fix what the reason names, then `gateway replay --dead --destination {name}`",
     "not in routes.yaml": "put it back into routes.yaml, or `gateway discard --dead --destination {name}`",
 }
 
@@ -41,7 +41,7 @@ def dead_letters(groups: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
         by_destination[each["destination"]] += each["count"]
     if by_destination:
         of = ", ".join(f"{name} {number:,}" for name, number in by_destination.most_common())
-        remedy = "`gateway dead` shows the causes; once they are mended, `gateway replay --dead` sends them again"
+        remedy = "`gateway dead` shows the causes; once they are fixed, `gateway replay --dead` sends them again"
         yield (
             "dead letters",
             f"{count(by_destination.total(), 'delivery was', 'deliveries were')} given up: {of}",
