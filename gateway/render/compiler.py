@@ -23,7 +23,7 @@ from gateway.render.grammar import Refused, SeveralRefused, check_markup, check_
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
-from gateway.render.tags import mistake_in
+from gateway.render.tags import block_left_open, mistake_in
 from gateway.render.texts import TemplateText, line_of, parse
 
 JSON_ENDING: Final = ".json.j2"
@@ -291,6 +291,9 @@ class Compiler:
             if opened is not None and source.line(opened.at) <= error.lineno:
                 raise source.refused_at(opened.at, opened.message, opened.hint) from None
             foreign = advice(source, error.lineno, is_bare=start == "truth")
+            block = block_left_open(source.text) if _OF_BLOCKS.match(error.message or "") else None
+            if block is not None and foreign is None:
+                raise source.refused_at(block.at, block.message, block.hint) from None
             words = foreign or (error.lineno, *_in_plain_words(error.message or "syntax error", start))
             raise source.refused(*words) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
@@ -318,6 +321,8 @@ _TAGS: Final = (
     *("include", "import", "from", "raw", "endraw"),
 )
 
+#: Jinja's words about a tag without its end, and an end without its tag.
+_OF_BLOCKS: Final = re.compile(r"Unexpected end of template|Encountered unknown tag 'end(?:if|for|set|macro|with)'")
 #: Jinja's syntax errors: its message, what it means, and what to write instead.
 _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"expected an expression, got 'end of print statement'", "there is nothing between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),

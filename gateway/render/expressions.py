@@ -94,6 +94,13 @@ class Expressions(NodeTransformer):
         first, *others = self._inside(node).nodes
         return step(first, "join texts", paths, *others, line=node.lineno)
 
+    def visit_Mul(self, node: nodes.BinExpr) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
+        operator, paths = nodes.Const(node.operator), nodes.Const((shown(node.left), shown(node.right)))
+        self._inside(node)
+        return step(node.left, "compute", operator, paths, node.right, line=node.lineno)
+
+    visit_Add = visit_Sub = visit_Div = visit_FloorDiv = visit_Mod = visit_Pow = visit_Mul  # noqa: N815 - Jinja's visitor
+
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
         node.expr2 = node.expr2 or nodes.Const("", lineno=node.lineno)
         return self._inside(node)

@@ -22,8 +22,8 @@ _OPPOSITES: Mapping[str, str] = {
     **dict.fromkeys(("null", "nil"), "{0} is not none"),
     "present": "{0} is not defined",
 }
-#: Filters that make a text of a number.
-_MAKING_TEXTS = frozenset({"number", "money", "string", "phone", "mask", "bold"})
+#: Filters that make a text of a number; ``number`` does if it is given decimals.
+_MAKING_TEXTS = frozenset({"money", "string", "phone", "mask", "bold"})
 
 #: Computations with numbers; none of them but + accepts a text.
 _ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
@@ -258,7 +258,7 @@ def _filtered_first(node: nodes.BinExpr) -> Refused | None:
         inner = inner.right
     last = inner.right
     # A text can be added to a text.
-    if isinstance(inner, nodes.Add) or not isinstance(last, nodes.Filter) or last.name not in _MAKING_TEXTS:
+    if isinstance(inner, nodes.Add) or not isinstance(last, nodes.Filter) or not _makes_text(last):
         return None
     if last.node is None:
         return None
@@ -271,6 +271,11 @@ def _filtered_first(node: nodes.BinExpr) -> Refused | None:
         f'the filter "{last.name}" applies to {operand} alone and makes a text, which "{inner.operator}" cannot compute'
     )
     return Refused(node.lineno, message, hint)
+
+
+def _makes_text(node: nodes.Filter) -> bool:
+    has_decimals = bool(node.args) or any(each.key == "decimals" for each in node.kwargs)
+    return node.name in _MAKING_TEXTS or (node.name == "number" and has_decimals)
 
 
 def _with_last(node: nodes.BinExpr, last: nodes.Expr) -> nodes.BinExpr:

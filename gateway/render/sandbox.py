@@ -238,9 +238,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             budget_of(context).spend(cost(left) + cost(right))
             return left + right
         if not isinstance(left, int | float) or not isinstance(right, int | float):
-            joining = operator == "+" and isinstance(left, str) != isinstance(right, str)
-            remedy = ": write ~ to join them" if joining else ""
-            raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}{remedy}")
+            raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}")
         return _ARITHMETIC[operator](left, right)
 
 

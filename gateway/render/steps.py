@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from html import unescape
 from inspect import signature
@@ -16,6 +16,7 @@ from gateway.destinations.markup import said
 from gateway.destinations.requests import LONGEST_URL
 from gateway.render.filters import AT_ONCE, FILTERS, PRICES, markup_of
 from gateway.render.filters.arguments import fields, trouble_with
+from gateway.render.filters.money import exact
 from gateway.render.filters.texts import default, tojson
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
@@ -200,6 +201,38 @@ def join_texts(context: Context, first: object, paths: tuple[str, ...], *others:
     return joined(parts, paths, _escape_of(context))
 
 
+# --- arithmetic ---
+
+
+@pass_context
+def compute(context: Context, left: object, operator: str, paths: tuple[str, str], right: object) -> object:
+    """``a * b``."""
+    try:
+        return _sandbox(context).call_binop(context, operator, left, right)
+    except Trouble as trouble:
+        remedies = [*_as_numbers((left, right), paths), *_joining(left, operator, right)]
+        if not remedies or trouble.quoted:
+            raise
+        raise Trouble(f"{trouble.text}: write {', or '.join(remedies)}") from None
+
+
+def _as_numbers(operands: Sequence[object], paths: Sequence[str]) -> Iterator[str]:
+    """The texts among the operands as numbers; nothing if one cannot be a number."""
+    if all(exact(each) is not None for each in operands):
+        texts = [path for each, path in zip(operands, paths, strict=True) if isinstance(each, str)]
+        are_fields = all(map(_FIELD.fullmatch, texts))
+        yield " and ".join(f"({path} | number)" for path in texts) if are_fields else "| number after the text"
+
+
+def _joining(left: object, operator: str, right: object) -> Iterator[str]:
+    if operator == "+" and isinstance(left, str) != isinstance(right, str):
+        yield "~ to join them"
+
+
+#: A field as it is shown, which can be copied.
+_FIELD: Final = re.compile(r"[\w.\[\]']+")
+
+
 # --- the filters of FILTERS ---
 
 
@@ -268,6 +301,7 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "default": default,
     "map": _map(),
     "tojson": _tojson,
+    "compute": compute,
     "count file": count_file,
     "count all": count_all,
     "count inside": count_inside,

@@ -31,7 +31,7 @@ def mistake_in(text: str, *, is_bare: bool = False) -> Mistake | None:
 
     ``is_bare``: the text is one expression, whose author writes no tags.
     """
-    text = _RAW.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    text = _RAW.sub(_blank, text)
     return _text_left_open(text) or (None if is_bare else _tag_left_open(text))
 
 
@@ -80,6 +80,37 @@ def _end(text: str, at: int, opener: str) -> int | re.Match[str]:
             case "}" | "}}" | "%}":
                 return part
     return -1
+
+
+#: A tag of statements: its name, and the rest of it.
+_STATEMENT: Final = re.compile(rf"\{{%[-+]?\s*(\w+)((?:{_TEXTS.pattern}|(?!%\}}).)*)%\}}", re.DOTALL)
+_COMMENT: Final = re.compile(r"\{#.*?#\}", re.DOTALL)
+_OPENING: Final = frozenset({"if", "for", "macro", "with", "set"})
+
+
+def block_left_open(text: str) -> Mistake | None:
+    """The first tag that another one follows without its end; None if each has its end, or an end has no tag."""
+    text = _COMMENT.sub(_blank, _RAW.sub(_blank, text))
+    opened: list[tuple[str, int]] = []
+    for tag in _STATEMENT.finditer(text):
+        name, rest = tag[1], tag[2]
+        if name in _OPENING and not (name == "set" and "=" in rest):
+            opened.append((name, tag.start()))
+        elif name.removeprefix("end") in _OPENING and name.startswith("end"):
+            if name.removeprefix("end") not in [each for each, _ in opened]:
+                return None
+            if f"end{opened[-1][0]}" != name:
+                return _never_closed(*opened[-1], f" before {{% {name} %}}")
+            opened.pop()
+    return _never_closed(*opened[-1], "") if opened else None
+
+
+def _blank(found: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", found[0])
+
+
+def _never_closed(name: str, at: int, before: str) -> Mistake:
+    return Mistake(at, f"{{% {name} %}} is never closed", f"add {{% end{name} %}}{before}")
 
 
 def _otherwise(text: str, start: int, end: re.Match[str]) -> Mistake:

@@ -178,6 +178,23 @@ def test_a_text_and_a_number_are_joined_by_another_operator(text):
     assert text("{{ 'No. ' ~ attrs.id }}") == "No. 451"
 
 
+@pytest.mark.parametrize(
+    ("expression", "printed"),
+    [
+        ("2 * price", "5.0"),
+        ("price * 2", "5.0"),
+        ("price - 1", "1.5"),
+        ("price / price", "1.0"),
+        ("price + 1", "3.5"),
+        ("(price | trim) ** 2", "6.25"),
+    ],
+)
+def test_a_text_that_shows_a_number_is_computed_after_the_filter_that_the_error_names(text, expression, printed):
+    assert "| number" in failure(text, f"{{% set price = '2.50' %}}{{{{ {expression} }}}}")
+    right = expression.replace("price", "(price | number)").replace("| number) | trim", "| trim | number)")
+    assert text(f"{{% set price = '2.50' %}}{{{{ {right} }}}}") == printed
+
+
 @pytest.mark.parametrize(("source", "language", "form"), CASES)
 def test_foreign_syntax_gets_its_form_in_jinja(templates, source, language, form):
     problem = refusal(templates.text, TemplateText(source, HERE), no_escape)

@@ -59,6 +59,7 @@ def test_a_text_says_what_the_event_has(text, source, expected):
         ("{{ attrs.firstname.upper }}", "attrs.firstname.upper is a function and cannot be printed"),
         ("{{ omit }}", "omit leaves out a whole value"),
         ("{{ attrs.id + attrs.nothing }}", "cannot compute a number + null"),
+        ("{{ attrs.id * attrs.firstname }}", "cannot compute a number * text"),
         ("{{ attrs.nothing < 5 }}", "cannot compare null with a number"),
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ attrs.firstname | date }}", 'date: "Ann" is neither an ISO 8601 or RFC 2822 time nor seconds since 1970'),

@@ -40,6 +40,29 @@ def test_a_mistake_is_at_what_opens_it(templates, text, at, message, hint):
     assert problem.near == text[start:].splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "at", "name", "before"),
+    [
+        ("{% for x in attrs.a %}\n{% if x %}\n{{ x }}\n{% endfor %}", "{% if", "if", " before {% endfor %}"),
+        ("{% if attrs.a %}\n{%- for x in attrs.a %}x\n{% endif %}", "{%- for", "for", " before {% endif %}"),
+        ("{% if attrs.a %}{% if attrs.b %}x{% endif %}\n{{ attrs.c }}", "{% if attrs.a", "if", ""),
+        ("x\n{% set b %}{% set c = 1 %}{% if c %}\n{% endset %}", "{% if", "if", " before {% endset %}"),
+        ("{# {% for #}\n{% macro m(a) %}\n{% raw %}{% if %}{% endraw %}", "{% macro", "macro", ""),
+    ],
+)
+def test_a_block_without_its_end_is_at_what_opens_it(templates, text, at, name, before):
+    problem = refusal(templates.text, TemplateText(text, HERE), no_escape)
+    assert problem.place.line == HERE.line + text.count("\n", 0, text.index(at))
+    assert (problem.message, problem.hint) == (f"{{% {name} %}} is never closed", f"add {{% end{name} %}}{before}")
+
+
+def test_an_end_without_its_block_is_at_its_own_line(templates):
+    problem = refusal(
+        templates.text, TemplateText("{% for x in attrs.a %}\n{% endif %}\n{% endfor %}", HERE), no_escape
+    )
+    assert (problem.place.line, problem.message) == (HERE.line + 1, "{% endif %} has no matching tag")
+
+
 def test_the_author_of_an_expression_writes_no_tags():
     assert mistake_in("{{ attrs.a } }}", is_bare=True) is None
     assert mistake_in("{{ attrs.a == 'b }}", is_bare=True).message == "the text that begins with ' is never closed"
