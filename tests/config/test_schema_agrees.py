@@ -61,6 +61,7 @@ BEYOND = {
         "headers",
         "headers-of-a-test",
         "in-the-clear",
+        "labels-as-fields",
         "names-of-other-scripts",
         "never",
         "paths-to-one-value",
