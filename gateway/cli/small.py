@@ -13,6 +13,7 @@ from gateway.event.payload import ENVELOPE, parse_body
 from gateway.event.split import pieces
 from gateway.model import Event
 from gateway.presets import Preset
+from gateway.wording import joined
 
 #: What most readers of an event want to see, the most telling first.
 _TELLING: Final = (
@@ -131,6 +132,11 @@ def _keys(kind: Kind, name: str) -> Iterator[str]:
 
 
 def _others(preset: Preset, sample: str) -> str:
+    if preset.any_types:
+        fields = joined(
+            [path[-1] for template in preset.naming.types for path in template.paths if path[0] == "payload"]
+        )
+        return f"   # an example: write what your sender has in {fields.replace(' and ', ' or ')}" if fields else ""
     others = [each for each in preset.samples if each != sample]
     return f"   # `gateway sources {preset.name}` shows other sample events" if others else ""
 

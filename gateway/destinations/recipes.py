@@ -6,17 +6,16 @@ from typing import Final
 
 from gateway.wording import folded
 
-#: The name of each, as ``folded`` has it, and the title of its page.
-_PAGES: Final[Mapping[str, str]] = MappingProxyType(
+_SHEETS: Final = ("Contacts to a Google sheet", "google-sheets")
+#: The name of each, as ``folded`` has it, with the title and the file of its page.
+_PAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "hubspot": "Contacts to HubSpot",
-        "pipedrive": "Contacts to Pipedrive",
-        "notion": "Contacts to a Notion database",
-        "salesforce": "Contacts to Salesforce",
-        "xobito": "Contacts from one Xobito workspace to another",
-        **dict.fromkeys(
-            ("googlesheets", "googlesheet", "gsheets", "sheets", "spreadsheet"), "Contacts to a Google sheet"
-        ),
+        "hubspot": ("Contacts to HubSpot", "hubspot"),
+        "pipedrive": ("Contacts to Pipedrive", "pipedrive"),
+        "notion": ("Contacts to a Notion database", "notion"),
+        "salesforce": ("Contacts to Salesforce", "salesforce"),
+        "xobito": ("Contacts from one Xobito workspace to another", "xobito-as-a-destination"),
+        **dict.fromkeys(("googlesheets", "googlesheet", "gsheets", "sheets", "spreadsheet"), _SHEETS),
     }
 )
 
@@ -34,5 +33,5 @@ def recipe(name: str) -> str:
         return "write email"
     if folded(name) in _PLAIN:
         return "write http, or leave type out"
-    page = _PAGES.get(folded(name))
-    return f'use the type "http", as the page "{page}" of the documentation shows' if page else ""
+    title, file = _PAGES.get(folded(name), ("", ""))
+    return f'use the type "http", as the page "{title}" shows: docs/how-to/{file}.md' if title else ""

@@ -95,11 +95,11 @@ def test_either_alone_is_enough(tmp_path):
         (["--to", "slak"], 'unknown type of destination slak: did you mean "slack"?'),
         (
             ["--to", "HubSpot"],
-            'HubSpot: use the type "http", as the page "Contacts to HubSpot" of the documentation shows',
+            'HubSpot: use the type "http", as the page "Contacts to HubSpot" shows: docs/how-to/hubspot.md',
         ),
         (
             ["--to", "google-sheets"],
-            'use the type "http", as the page "Contacts to a Google sheet" of the documentation shows',
+            'use the type "http", as the page "Contacts to a Google sheet" shows: docs/how-to/google-sheets.md',
         ),
     ],
 )

@@ -24,14 +24,14 @@ def title(page: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_service_with_a_page_is_known_by_its_name(page):
-    assert f'"{title(page)}"' in recipe(page.removesuffix("-as-a-destination"))
+    assert f'"{title(page)}" shows: docs/how-to/{page}.md' in recipe(page.removesuffix("-as-a-destination"))
 
 
 @pytest.mark.parametrize(
     ("name", "page"), [("HubSpot", "hubspot"), ("Google Sheets", "google-sheets"), ("google_sheet", "google-sheets")]
 )
 def test_spelling_does_not_matter_and_the_page_is_there(name, page):
-    assert recipe(name) == f'use the type "http", as the page "{title(page)}" of the documentation shows'
+    assert recipe(name) == f'use the type "http", as the page "{title(page)}" shows: docs/how-to/{page}.md'
 
 
 @pytest.mark.parametrize("name", [*KINDS, "slak", ""])
