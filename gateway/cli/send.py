@@ -123,7 +123,7 @@ def _sentence(status: int, answer: str, event: str, types: Sequence[str]) -> str
         fields = _fields(answer)
         of_type = f" ({'type' if len(types) == 1 else 'types'} {few(types)})" if types else ""
         if fields.get("duplicate"):
-            return f"{event} a duplicate of {fields.get('id')}"
+            return f"{event} is a duplicate of {fields.get('id')}"
         if "duplicate" in fields:
             ids = fields.get("ids")
             named = f"{len(ids)} events, {few(ids)}" if isinstance(ids, list) else fields.get("id")

@@ -85,7 +85,11 @@ def _of_signature(reason: str, title: str, secret_from: str) -> str:
 _SIGNATURES: Final = (
     (
         re.compile(r" does not match "),
-        "Its secret at {title} differs from the one here ({secret}), or something on the way changes it.",
+        "Its secret at {title} differs from the one here ({secret}), or the body is changed on the way.",
+    ),
+    (
+        re.compile(r"has no signature with"),
+        "Its signature is not in the form that {title} writes: another program signed it, or the header is changed on the way.",
     ),
     (
         re.compile(r"\bno \S+ header|has no signature"),

@@ -16,7 +16,7 @@ from tests.world import BODY
     ("status", "answer", "said"),
     [
         (202, '{"id": "evt_1", "duplicate": false}', "push accepted as evt_1 (type push)"),
-        (200, '{"id": "evt_1", "duplicate": true}', "push a duplicate of evt_1"),
+        (200, '{"id": "evt_1", "duplicate": true}', "push is a duplicate of evt_1"),
         (200, "", "push accepted (type push), answered 200"),
         (200, "<Response/>", "push accepted (type push), answered 200: <Response/>"),
         (201, '{"ok": true}', 'push accepted (type push), answered 201: {"ok": true}'),

@@ -19,6 +19,7 @@ async def test_each_reason_has_its_own_remedy(tmp_path):
                 'the timestamp "1764521462123" is in ms, not in s': "verify: {timestamp: {unit: ms}}",
                 "this GET is not a handshake that Meta makes": "opened the address in a browser",
                 "signature v1 does not match x": "differs from the one here",
+                "header X-S has no signature with sha256=": "not in the form",
             }.items():
                 assert said in refusals.hint(world.config, row(reason)), reason
 
