@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
 from gateway.store import migrate, open_store
+from gateway.store.postgres import connections
 from gateway.store.postgres import statements as sql
 from gateway.store.queries import EventQuery
 from tests import postgres
@@ -178,6 +179,12 @@ class Wire:
 
     def close(self):
         self._listening.close()
+
+
+@pytest.fixture(autouse=True)
+def _as_outside_of_tests(monkeypatch):
+    """What is cut off is given up as soon as it is by a gateway."""
+    monkeypatch.setattr(connections, "CONNECT_S", 1.0)
 
 
 @pytest.fixture
