@@ -6,11 +6,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gateway import telemetry
+from gateway.store.postgres import connections
 from tests import postgres
 
 # The speed of an example says more about the machine's other users than about the code.
 settings.register_profile("gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
+
+# On a machine that runs tests a server takes longer to start a process than where it has a machine to itself.
+connections.CONNECT_S = 5.0
 
 # Tests run in the background of a shell ignore Ctrl-C, and the programs that they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -26,11 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from gateway.store.postgres import connections
 from tests.needs import needs
-
-# A server that starts processes beside other tests takes longer than one that is there for a database alone.
-connections.CONNECT_S = 5.0
 
 #: In the name of its socket, whatever PGPORT says.
 PORT = 5432

@@ -58,6 +58,9 @@ class MovedClock:
 
 def move() -> None:
     """Have this process see the moved clocks; before the gateway is imported, which takes them over."""
+    assert "gateway" not in sys.modules, (
+        "something that was imported here imports the gateway, on the clocks of this machine"
+    )
     with Path(os.environ[AHEAD]).open("rb") as file:
         seconds = mmap.mmap(file.fileno(), _SECONDS.size, access=mmap.ACCESS_READ)
     wall, monotonic = time.time, time.monotonic
