@@ -6,7 +6,7 @@ runs a few seconds apart, so that other work on the machine disturbs both. The f
 this one, are compared with. Cases:
 
 - ``saturated``: 32 senders that post as fast as they are answered; ``many``: 64 of them;
-- ``1000`` and ``100``: so many events per second;
+- ``1000`` and ``100``: that many events per second;
 - ``order`` and ``rate``: saturated, with an order by the record, and with a rate that is never reached;
 - ``hanging``: five destinations of which one hangs; delivered to the other four;
 - ``waiting``: saturated, beside 100,000 deliveries that wait for a destination that is down;

@@ -300,7 +300,7 @@ async def deliver(
 ) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload`` and ``known``: of the event, if they are at hand; ``others``: those that a digest sends with it; ``found``:
+    ``payload``: of the event, and ``known``: its facts, if they are at hand; ``others``: those that a digest sends with it; ``found``:
     what its message recalls; ``looked_up``: what its route looks up first. If that failed, nothing is sent, and the attempt
     comes to what the look-up came to.
     """
@@ -319,7 +319,7 @@ async def deliver(
         retry.check_age(policy, failures=failures, age_s=age_s)
         with gateway.crash_slot.working_on(delivery.id):
             if payload is None:
-                payload = known.payload if known else facts.payload_of(event)
+                payload = facts.payload_of(event)
             if failed is None:
                 more = [(each, facts.payload_of(each)) for each in others]
                 recalled, values = found.recalled(), looked_up.values

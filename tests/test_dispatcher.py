@@ -210,13 +210,13 @@ async def test_what_was_leased_before_the_process_stood_still_is_given_back_and_
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink, concurrency=4)) as world:
             if is_claimed:
-                world.dispatcher._is_stopping = True
+                world.dispatcher._stop.set()
             else:
                 append = world.store.append
                 monkeypatch.setattr(world.store, "append", lambda *a, **k: stands_still(world, append(*a, **k)))
             events = await asyncio.gather(*(world.receive(BODY + b" " * n) for n in range(4)))
             if is_claimed:
-                world.dispatcher._is_stopping = False
+                world.dispatcher._stop.clear()
                 assert await world._claimed()
                 stands_still(world)
             await world.dispatcher.idle()

@@ -61,7 +61,7 @@ def exposed_secrets(env_file: Path | None) -> Sequence[Problem]:
 
 
 def doubtful_variables(env_file: Path | None) -> Sequence[Problem]:
-    """A warning for each line of the file of variables that probably means something else. None if it cannot be read."""
+    """A warning for each line of the file of variables that probably means something else; none if it cannot be read."""
     from gateway.config import doubts
 
     try:

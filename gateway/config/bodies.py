@@ -30,7 +30,7 @@ def advise(reading: Reading, keys: MessageKeys, kind: Kind) -> None:
 
 
 def _json_in_text(reading: Reading, keys: MessageKeys, text: str) -> None:
-    # With values in place of its tags, it is JSON; one with a comma too many is meant as JSON, too.
+    # It is JSON once its tags are values; with a comma too many it is still meant as JSON.
     is_meant = _is_json(_TAG.sub("0", text)) or _OBJECT.fullmatch(text)
     if not is_meant:
         return

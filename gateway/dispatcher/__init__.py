@@ -60,7 +60,7 @@ class Dispatcher:
         self._settling = Settling(gateway.store, self._recorded)
         #: Set when the store is to be asked at once what this replica decides for.
         self.reread = asyncio.Event()
-        self._stop, self._is_stopping = asyncio.Event(), False
+        self._stop = asyncio.Event()
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -91,7 +91,7 @@ class Dispatcher:
         # An append follows: what waits to be recorded is in its transaction.
         self._settling.flush()
         name = destination.name
-        if name in self._due.names or self._is_stopping or not self.recording or not self._fitting(name):
+        if name in self._due.names or self._stop.is_set() or not self.recording or not self._fitting(name):
             return None
         if not self.holds.reserve(name):
             return None
@@ -104,7 +104,7 @@ class Dispatcher:
         asked_at: float,
         appending: "asyncio.Future[Sequence[Appended]]",
     ) -> None:
-        """As of ``pipeline.Starter``."""
+        """The append is over, or its caller has gone: start what was leased, give the other slots back."""
         is_stored = not appending.cancelled() and appending.exception() is None
         appended = appending.result() if is_stored else ()
         for at, (one, small) in enumerate(zip(new, known, strict=True)):
@@ -122,7 +122,7 @@ class Dispatcher:
     def _keep(self, event: Event, known: Known | None, delivery: NewDelivery) -> None:
         """It has to wait: perhaps not for long."""
         name = delivery.destination
-        if not self._is_stopping and self.holds.is_holder(name):
+        if not self._stop.is_set() and self.holds.is_holder(name):
             self._handover.keep(name, delivery.id, event, known, len(self._gateway.config.destinations))
 
     # deliveries that wait in the store
@@ -199,7 +199,7 @@ class Dispatcher:
         if taken[name]:
             taken[name] -= 1
             self._start(lease, event, known, asked_at)
-        elif self._is_stopping:
+        elif self._stop.is_set():
             self._release(lease, has_slot=False)
         else:
             self._bodies.hold(name, size_of(event))
@@ -290,7 +290,7 @@ class Dispatcher:
         if (too_early := self.attempts.too_early(lease)) is not None:
             self._settling.add(Ended(outcome=too_early), soon=True)
             return
-        wait_s = None if self._is_stopping else self.attempts.turn(lease.delivery)
+        wait_s = None if self._stop.is_set() else self.attempts.turn(lease.delivery)
         if wait_s is None:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)
@@ -322,7 +322,7 @@ class Dispatcher:
     def _is_wanted(self, delivery: Delivery) -> bool:
         """Whether something waits for the slot of a delivery, or soon will, or for its end."""
         name = delivery.destination
-        if name in self._due.names or delivery.lane is not None or self._is_stopping:
+        if name in self._due.names or delivery.lane is not None or self._stop.is_set():
             return True
         return 2 * self.holds.in_flight[name] > self.holds.slots(name)
 
@@ -354,7 +354,6 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Start no delivery from now on."""
-        self._is_stopping = True
         self._stop.set()
         self._lookups.lines.end()
         for claimed in self._ahead.end():

@@ -87,7 +87,7 @@ class Tokens:
         monotonic: Callable[[], float],
         asked: Callable[[str, float, str | None], None] = lambda _host, _took_s, _error: None,
     ) -> None:
-        """``asked`` is told of each token: whose it is, how many seconds it took, and why there is none."""
+        """``asked`` is called for each token with its host, the seconds it took, and the reason if there is none."""
         self._egress = egress
         self._store = store
         self._clock = clock

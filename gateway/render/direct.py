@@ -144,6 +144,7 @@ def _default(root: str, keys: Sequence[object], replacement: Evaluate) -> Evalua
     """``default`` of a field: no error is made to be thrown away."""
 
     def default(names: Namespace, sandbox: Sandbox) -> object:
+        # As in ``_field``: a function for both would be called for each leaf.
         value = names.get(root, missing)
         for key in keys:
             value = value[key] if type(value) is dict and key in value else member(value, key)
@@ -177,6 +178,7 @@ def _result(value: Evaluate, path: str) -> Evaluate:
         made, budget = value(names, sandbox), names.budget
         kind = type(made)
         if kind is str:
+            # As ``spend``, without a call for each leaf.
             budget.work -= SCALAR + len(made)
             if budget.work < 0:
                 budget.spend(0)

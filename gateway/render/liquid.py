@@ -137,7 +137,7 @@ _KNOBS: Final = re.compile(r"\s*(?:(?P<reversed>reversed)|limit:\s*(?P<limit>\w+
 
 
 def each(text: str) -> str:
-    """``for one in items limit:3 reversed``, ``for one in (1..3)``; empty if it is no loop of Liquid's."""
+    """``for one in items limit:3 reversed``, ``for one in (1..3)``; empty if it is not a Liquid loop."""
     found = _EACH.fullmatch(text.strip())
     knobs = list(_KNOBS.finditer(found["more"])) if found else []
     if found is None or "".join(each[0] for each in knobs).strip() != found["more"].strip():

@@ -24,11 +24,10 @@ MAX_MESSAGE: Final = 500
 def renderer(
     compiled: Compiled, finish: Callable[[str], T] | None, source: Source, hide: Escaper
 ) -> Callable[[Mapping[str, object]], T]:
-    """What ``finish`` makes of the text that a template prints, raising RenderError with the template's line.
+    """What ``finish`` makes of the text that a template prints, or without it the value that the template keeps.
 
-    None: the value that it keeps instead of a text.
-
-    Its closure is tried first; if that fails, Jinja runs the template, which knows its lines.
+    Raises RenderError with the template's line. The closure is tried first; if that fails, Jinja runs the template, which
+    knows its lines.
     """
 
     def explained(names: Namespace) -> Any:

@@ -41,15 +41,15 @@ class TemplateText(Struct, frozen=True, dict=True):
 
     def line(self, offset: int) -> int:
         """The line of a character."""
-        return bisect_right(self._breaks, offset) + 1
+        return bisect_right(self.starts, offset) + 1
 
     def column(self, offset: int) -> int:
         """How many characters of the text are before a character, on its line."""
-        return offset - (0, *self._breaks)[self.line(offset) - 1]
+        return offset - (0, *self.starts)[self.line(offset) - 1]
 
     def lines(self) -> Sequence[str]:
         """What each line of the file has of the text, without the line break."""
-        each = (self.text[start:end] for start, end in pairwise((0, *self._breaks, len(self.text))))
+        each = (self.text[start:end] for start, end in pairwise((0, *self.starts, len(self.text))))
         return [line.rstrip("\r\n") for line in each]
 
     def at(self, offset: int) -> Place:
@@ -64,11 +64,12 @@ class TemplateText(Struct, frozen=True, dict=True):
 
     def part(self, start: int, end: int) -> "TemplateText":
         """The text from one character to another."""
-        breaks = tuple(offset - start for offset in self._breaks if offset > start)
+        breaks = tuple(offset - start for offset in self.starts if offset > start)
         return TemplateText(self.text[start:end], self.at(start), breaks)
 
     @cached_property
-    def _breaks(self) -> tuple[int, ...]:
+    def starts(self) -> tuple[int, ...]:
+        """The offsets at which its lines begin, without the first."""
         return line_breaks(self.text) if self.breaks is None else self.breaks
 
 
@@ -79,7 +80,7 @@ def joined(texts: Sequence[TemplateText], separator: str) -> TemplateText:
         whole += separator if whole else ""
         # Each begins on the line that it has in the file.
         breaks += [len(whole)] * (each.place.line - first.line - len(breaks))
-        breaks += [len(whole) + offset for offset in each._breaks]  # noqa: SLF001  of the same class
+        breaks += [len(whole) + offset for offset in each.starts]
         whole += each.text
     return TemplateText(whole, first, tuple(breaks))
 

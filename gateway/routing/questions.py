@@ -25,9 +25,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     secret: Secret | None = None
 
 
-#: Why a handshake is refused whose token is not the one of its source, and what its sender is told.
+#: Why a handshake with another token than its source's is refused, and the answer to its sender.
 WRONG_PROOF: Final = "the verify token of a handshake is missing or wrong"
-_WRONG_TOKEN: Final = "verify token missing or wrong"  # noqa: S105  no token
+_WRONG_TOKEN: Final = "verify token missing or wrong"  # noqa: S105  an answer, not a secret
 
 
 def source_at(config: Config, path: str) -> tuple[Source, bytes]:

@@ -134,7 +134,7 @@ class Family(Collector, Generic[C]):
         return self._children.get(labels) or self._made(*labels)
 
     def inc(self: "Family[Count]", *labels: str) -> None:
-        """Count one."""
+        """Count one. As the two below without ``of``, which every event would call six times."""
         (self._children.get(labels) or self._made(*labels)).value += 1.0
 
     def set(self: "Family[Level]", value: float, *labels: str) -> None:

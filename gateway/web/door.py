@@ -3,11 +3,11 @@
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final, cast
 
 import msgspec
 from litestar import Litestar, asgi
-from litestar.types import ASGIApp, Receive, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
 from gateway.errors import (
@@ -74,10 +74,10 @@ class Door:
         self._rejections = rejections
         self._senders = senders
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         try:
-            status, answer, extra = await self._answer(scope, receive)
+            status, answer, extra = await self._answer(cast("HTTPScope", scope), receive)
         except SenderGone:
             return
         body = answer if isinstance(answer, bytes) else _encode(answer)
@@ -89,7 +89,7 @@ class Door:
         await send({"type": "http.response.body", "body": body, "more_body": False})
         telemetry.INGEST_SECONDS.observe(time.perf_counter() - began)
 
-    async def _answer(self, scope: Any, receive: Receive) -> Answer:
+    async def _answer(self, scope: HTTPScope, receive: Receive) -> Answer:
         # The mount rewrites scope["path"]; raw_path is the path as requested.
         path = scope["raw_path"].decode("latin-1")
         config = self._gateway.config
@@ -128,18 +128,20 @@ class Door:
         return source.reply, _accepted(accepted.appended), []
 
     async def _accept(
-        self, scope: Any, receive: Receive, config: Config, source: Source, path_secret: bytes, coding: str
+        self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes, coding: str
     ) -> Accepted | handshakes.Answer:
         request = signatures.Request(
             method=scope["method"],
             query=scope["query_string"],
-            headers=scope["headers"],
+            headers=cast("signatures.RawHeaders", scope["headers"]),
             body=await _read(receive, source),
             path_secret=path_secret,
             coding=coding,
         )
-        hold: Callable[[int], bool] = (scope.get("extensions") or {}).get(codings.HOLD, codings.unbounded)
-        found = await pipeline.receive(self._gateway, self._dispatcher, config, source, request, hold)
+        hold = (scope.get("extensions") or {}).get(codings.HOLD, codings.unbounded)
+        found = await pipeline.receive(
+            self._gateway, self._dispatcher, config, source, request, cast("Callable[[int], bool]", hold)
+        )
         is_answer = isinstance(found, handshakes.Answer)
         if not is_answer and not source.verifier.is_open and (client := scope["client"]):
             self._senders.verified(client[0], scope["raw_path"])
@@ -191,7 +193,7 @@ def _of_duplicate(one: Appended) -> str:
     return f"not delivered again; if some of its deliveries died, send them with: gateway replay --dead {one.event_id}"
 
 
-def _refuse_by_head(scope: Any, source: Source) -> str:
+def _refuse_by_head(scope: HTTPScope, source: Source) -> str:
     """Refuse whatever can be refused before any of the body is read; how the body is compressed."""
     encodings = []
     if scope["method"] not in source.methods and not source.takes(scope["method"]):

@@ -55,7 +55,7 @@ class _Counted(Struct):
 
 
 async def _nowhere() -> None:
-    """There is no other process."""
+    """Do nothing: no other process serves this gateway."""
 
 
 class Rejections:

@@ -21,7 +21,7 @@ _MILLISECONDS: Final = 1000
 
 
 def instead(text: str, least_s: float, most_s: float) -> str:
-    """What to write for a text that is no duration from ``least_s`` to ``most_s``; empty if nobody can say."""
+    """What to write for a text that is not a duration between ``least_s`` and ``most_s``; empty if it cannot be said."""
     if _NUMBER.fullmatch(text):
         return _of_number(text, least_s, most_s)
     written = _written(text.strip().lower())

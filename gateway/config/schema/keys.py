@@ -105,7 +105,7 @@ class Section:
         yield from (value for value in values if isinstance(value, Section))
 
     def value_at(self, key: str, name: str) -> Node | None:
-        """What a name has in the map that is a key's value, as it is written; None if there is no such name."""
+        """The value of a name in the map under a key, as written; None if it is not there."""
         value = self.written[key].value if key in self.written else None
         pairs = value.pairs if isinstance(value, Map) else ()
         return next((pair.value for pair in pairs if pair.key.text == name), None)

@@ -114,10 +114,10 @@ def _bare_reference(spot: Spot) -> Mistake | None:
     found = _BARE_REFERENCE.search(spot.text)
     if found is None or "expected" not in spot.problem:
         return None
-    behind = re.match(r"[^\s,}\]]*", spot.text[found.end() :])
+    rest = re.match(r"[^\s,}\]]*", spot.text[found.end() :])
     variable = re.fullmatch(r"\$\{\{\s*(?:env\.|secrets\.)?([A-Z_][A-Z0-9_]*)\s*\}\}", found["reference"])
     reference = f"${{{variable[1]}}}" if variable else found["reference"]
-    value = (found["value"] + reference + (behind[0] if behind else "")).strip("‘’“”")
+    value = (found["value"] + reference + (rest[0] if rest else "")).strip("‘’“”")
     message = f"inside {{ }} and [ ], a value that contains {found['reference']} needs quotes"
     return Mistake(spot.line, found.start("value") + 1, message, f'write "{value}"')
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.config.text.spots import Mistake, Spot
 
-_OPENS: Final = "[{"
+_OPENS: Final = ("[", "{")
 #: What may come before a value on its line: its indentation, dashes and its key.
 _BEFORE: Final = re.compile(r"""\s*(?:-\s+)*(?:(?:[\w.\-\[\]*]+|"[^"]*"|'[^']*'):\s+)?""")
 #: The same inside { } and [ ].
@@ -45,7 +45,7 @@ def single_quoted(hint: str) -> str:
 def _values(text: str) -> Iterator[tuple[int, re.Pattern[str]]]:
     """The index where each value of a line begins, and what may follow one in quotes."""
     at = _start_of_value(text)
-    if text[at : at + 1] not in (*_OPENS,):
+    if text[at : at + 1] not in _OPENS:
         yield at, _AFTER
         return
     while at < len(text):

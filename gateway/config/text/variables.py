@@ -50,7 +50,7 @@ def named_unrendered(text: str) -> str:
 
 
 def in_header(value: str) -> str:
-    """``write "Bearer ${TOKEN}"`` for a header of ``Bearer <TOKEN>``; empty if its value is no variable."""
+    """``write "Bearer ${TOKEN}"`` for a header of ``Bearer <TOKEN>``; empty if its value is not a variable."""
     scheme = _SCHEME.match(value.strip())
     # One that is all of a value is found wherever it is written.
     name = "" if "{{" in value or "{%" in value or named_anywhere(value) else named_unrendered(value)
