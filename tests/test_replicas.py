@@ -110,6 +110,39 @@ async def test_a_replica_uses_its_share_of_the_slots_and_none_of_what_another_de
 
 
 @story
+async def test_what_waits_is_for_the_holder_unless_one_process_grants_all_leases(tmp_path, monkeypatch):
+    with Sink(answer(200, after_s=0.1)) as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=8)) as world:
+            share = Assignment(until_s=3600.0, epoch=1, share=0.25, is_holder=False, may_claim=False)
+
+            async def assigned(_replica, names):
+                return Assigned(dict.fromkeys(names, share))
+
+            monkeypatch.setattr(world.store, "assigned", assigned)
+            holds = world.dispatcher.holds
+            await holds.refresh()
+            for number in range(6):
+                await world.receive(numbered(number))
+            await world.dispatcher.idle()
+            await world.turn()
+            assert len(sink.requests) == 2, "the others are claimed by the holder"
+            share = replace(share, may_claim=True)
+            await holds.refresh()
+            delivery = Delivery(id="dlv_1", event_id="evt_1", route="all", destination="crm")
+            for _ in range(5):
+                await holds.learn(delivery, Learned(outcome="failed"))
+            world.dispatcher.reconfigured()
+            await world.turn()
+            world.clock.now += 60
+            await world.turn()
+            assert len(sink.requests) == 2, "the holder probes a destination whose circuit is open"
+            await holds.try_now("crm", by="ann")
+            await holds.learn(delivery, Learned(outcome="accepted"))
+            await world.turn()
+            assert len(sink.requests) == 6
+
+
+@story
 async def test_a_pause_at_another_replica_is_noticed_with_the_stores_hint(tmp_path, monkeypatch):
     monkeypatch.setattr(dispatcher, "REFRESH_INTERVAL_S", 3600.0)
     hint = asyncio.Event()
@@ -204,9 +237,9 @@ async def test_a_replica_asks_again_at_the_moment_when_another_one_is_taken_for_
             monkeypatch.setattr(world.store, "assigned", assigned)
             await world.dispatcher.holds.refresh()
             event_id = (await world.receive()).event_id
-            assert not world.dispatcher.holds.is_holder("crm")
+            assert not world.dispatcher.holds.may_claim("crm")
             running = asyncio.create_task(world.dispatcher.run())
-            await until(lambda: world.dispatcher.holds.is_holder("crm"))
+            await until(lambda: world.dispatcher.holds.may_claim("crm"))
             await asyncio.to_thread(sink.wait_for, 1)
             await world.dispatcher.idle()
             assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
@@ -384,7 +417,7 @@ async def test_a_replica_whose_question_was_not_answered_sends_nothing_until_it_
             with pytest.raises(StoreUnavailable):
                 await holds.refresh()
             assert not holds.slots("crm")
-            assert not holds.is_holder("crm")
+            assert not holds.may_claim("crm")
             event_id = (await world.receive()).event_id
             assert sink.requests == []
             monkeypatch.setattr(world.store, "assigned", assigned)

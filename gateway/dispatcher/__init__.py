@@ -122,7 +122,7 @@ class Dispatcher:
     def _keep(self, event: Event, known: Known | None, delivery: NewDelivery) -> None:
         """It has to wait: perhaps not for long."""
         name = delivery.destination
-        if not self._stop.is_set() and self.holds.is_holder(name):
+        if not self._stop.is_set() and self.holds.may_claim(name):
             self._handover.keep(name, delivery.id, event, known, len(self._gateway.config.destinations))
 
     # deliveries that wait in the store
@@ -226,9 +226,9 @@ class Dispatcher:
         return {name: want for name in self._due.take_ready() if (want := self._want(name))}
 
     def _want(self, name: str) -> Want | None:
-        """What to claim of a destination now; None: it is full or paused, or another replica holds it."""
+        """What to claim of a destination now; None: it is full or held, or another replica's to claim."""
         destination = self._gateway.config.destinations.get(name)
-        if not self.holds.is_holder(name):
+        if not self.holds.may_claim(name):
             self._due.is_not_ours(name)
             return None
         # What waits for a destination that is no longer in the file only ends.

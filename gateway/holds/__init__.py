@@ -50,8 +50,6 @@ class Holds:
         self.assignments, self._use = Assignments(gateway), SlotUse()
         #: How many deliveries this replica may have in flight, by destination; 0: it may send nothing there.
         self.slots = self.assignments.slots
-        #: Whether it is for this replica to claim what waits for a destination.
-        self.is_holder = self.assignments.is_holder
         self._gates: dict[str, Gate] = {}
         #: What of each gate is in the store.
         self._stored: dict[str, Gate] = {}
@@ -99,6 +97,10 @@ class Holds:
     def in_flight(self) -> Mapping[str, int]:
         """Slots taken, by destination; without those that have none taken."""
         return self._taken
+
+    def may_claim(self, name: str) -> bool:
+        """Whether this replica may claim what waits now: what something holds, such as a probe, is for the holder."""
+        return self.assignments.may_claim(name) and (self.assignments.is_holder(name) or self._is_free(name))
 
     # turns
 
@@ -313,7 +315,7 @@ class Holds:
     async def end_overdue(self) -> None:
         """End the pauses and mutes whose time is over. Raises StoreUnavailable."""
         for those, end in ((self._paused, self.resume), (self._muted, self.unmute)):
-            for name in [name for name, each in those.items() if self._left_s(each) <= 0 and self.is_holder(name)]:
+            for name in [name for name, each in those.items() if self._left_s(each) <= 0 and self.assignments.is_holder(name)]:
                 await end(name, by="the clock")
 
     def _pause(self, by: str, reason: str, for_s: float | None) -> Pause:

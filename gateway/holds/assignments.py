@@ -25,7 +25,7 @@ GONE_SLOTS: Final = 32
 UPKEEP: Final = "*upkeep"
 _NO_TERMS: Final = Terms(slots=1, is_paced=True)
 _NO_USE: Final = Use()
-_NOT_OURS: Final = (-math.inf, Assignment(share=0.0, is_holder=False))
+_NOT_OURS: Final = (-math.inf, Assignment(share=0.0, is_holder=False, may_claim=False))
 
 
 class Assignments:
@@ -58,9 +58,14 @@ class Assignments:
         return self.is_holder(UPKEEP)
 
     def is_holder(self, name: str) -> bool:
-        """Whether it is for this replica to claim what waits, and to do what is done once for all replicas."""
+        """Whether it is for this replica to do what is done once for all replicas."""
         until, assignment = self._assigned.get(name, _NOT_OURS)
         return assignment.is_holder and until > self._gateway.monotonic()
+
+    def may_claim(self, name: str) -> bool:
+        """Whether this replica may claim what waits."""
+        until, assignment = self._assigned.get(name, _NOT_OURS)
+        return assignment.may_claim and until > self._gateway.monotonic()
 
     @property
     def held(self) -> Collection[str]:

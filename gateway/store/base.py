@@ -176,6 +176,7 @@ class Store(Reads, Protocol):
     async def claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
         """Lease due deliveries to ``replica``, those overdue the longest first, at most ``slots`` per destination.
 
+        Of new ones that are due since about the same time, those may come first that the replica has accepted itself.
         Where a want names events that go last, the others are first.
         A delivery is leased to one replica at a time. If the caller goes away, the leases are given back.
         """

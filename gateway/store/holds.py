@@ -39,8 +39,10 @@ class Assignment(Struct, frozen=True, kw_only=True):
     epoch: int = 0
     #: The fraction of the destination's slots that this replica may use.
     share: float = 1.0
-    #: Whether it holds the destination: the holder alone claims from it. Others only start what they accept, from memory.
+    #: Whether it holds the destination: one replica at a time does what is done once for all of them.
     is_holder: bool = True
+    #: Whether it may claim what waits. On PostgreSQL the holder alone claims; others start what they accept, from memory.
+    may_claim: bool = True
 
 
 class Assigned(Struct, frozen=True):

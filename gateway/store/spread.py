@@ -123,7 +123,7 @@ class Assigning:
         if not is_holder and share < LEAST:
             return None
         until_s = holder.until - now if is_holder else LAPSED_S
-        return Assignment(until_s=until_s, epoch=holder.epoch, share=share, is_holder=is_holder)
+        return Assignment(until_s=until_s, epoch=holder.epoch, share=share, is_holder=is_holder, may_claim=is_holder)
 
     def _lapsing(self, name: str, holder: Holder) -> set[float]:
         """When the holder is to be another one, and when others want a destination no longer and use nothing of it."""
@@ -180,7 +180,8 @@ class Spread:
         assigned = {name: assigning.one(name, terms) for name, terms in wanted.items()}
         self._peers[replica] = Peer(number, now, assigning.grants)
         self._holders.update({each.destination: each for each in assigning.changed})
-        found = {name: each for name, each in assigned.items() if each is not None}
+        # One process grants all leases, so whoever may send may claim.
+        found = {name: replace(each, may_claim=True) for name, each in assigned.items() if each is not None}
         return Assigned(found, assigning.more_in_s)
 
     def release(self, replica: str, destinations: Collection[str]) -> None:

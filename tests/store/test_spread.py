@@ -65,6 +65,7 @@ def test_a_destination_has_one_holder_and_no_more_than_all_of_its_slots_are_give
             assert sum(each.share for each in there) <= 1.0 + 1e-9
             if name == "paced" or (name == "few" and expected > TERMS[name].slots):
                 assert all(each.is_holder for each in there), "it is sent to by its holder alone"
+            assert all(each.may_claim for each in there), "one process grants all leases"
             for each in holders:
                 owner = next(key[0] for key, (known, _) in gateway.known.items() if known is each)
                 assert epochs[name].setdefault(each.epoch, owner) == owner, "another holder has another epoch"

@@ -94,7 +94,8 @@ class Asking:
             return future
         self._calls[number] = Waiting(name, future)
         self._link.send((number, name, message))
-        future.add_done_callback(partial(self._let_go, number))
+        if name not in GRANTING:
+            future.add_done_callback(partial(self._let_go, number))
         return future
 
     async def call(self, name: str, *values: object) -> Any:
@@ -175,10 +176,8 @@ class Asking:
     # what nobody waits for
 
     def _let_go(self, number: int, future: "asyncio.Future[Any]") -> None:
-        """The caller has gone: of what grants leases the answer is awaited all the same, to give them back."""
-        waiting = self._calls.get(number)
-        if future.cancelled() and waiting is not None and waiting.name not in GRANTING:
-            del self._calls[number]
+        """The caller may have gone. Of what grants leases the answer is awaited all the same, to give them back."""
+        if future.cancelled() and self._calls.pop(number, None) is not None:
             self._link.send((number, CANCEL, _NOTHING))
 
     def _give_back(self, name: str, answer: Any) -> None:

@@ -133,7 +133,7 @@ class _Adding(Struct, kw_only=True):
         if lane is not None:
             self.busy.add((new.destination, lane))
         if admission == "due":
-            change.fresh.setdefault(new.destination, []).append(Fresh(now, seq, new, event.id, lane))
+            change.fresh.setdefault(new.destination, []).append(Fresh(now, seq, new, event.id, lane, replica))
         if admission == "later":
             change.lower(new.destination, due)
         elif admission == "behind" and new.wait_s > 0:

@@ -4,7 +4,7 @@ the deliveries that were appended last. Pure: ``now`` is passed in.
 
 import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -13,6 +13,8 @@ from gateway.store.nouns import Lease, NewDelivery
 
 #: Fresh deliveries, of all destinations. Each takes some 300 bytes.
 MOST_FRESH: Final = 8_192
+#: So much sooner a replica claims the fresh deliveries that it has accepted than those of others, seconds.
+HEAD_START_S: Final = 1.0
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -34,6 +36,8 @@ class Fresh(NamedTuple):
     event_id: str
     #: As it is stored.
     lane: str | None
+    #: The replica that accepted it, which has its event at hand.
+    replica: str
 
 
 class Leases:
@@ -45,8 +49,8 @@ class Leases:
         self._running: dict[str, dict[int, Held]] = {}
         #: By destination: the bound for deliveries that are not fresh.
         self._due: dict[str, float] = {}
-        #: By destination, the oldest first; no empty ones. A claim that finds what it wants here reads no row.
-        self._fresh: dict[str, deque[Fresh]] = {}
+        #: By destination and replica, the oldest first; no empty ones. A claim that finds what it wants here reads no row.
+        self._fresh: dict[str, dict[str, deque[Fresh]]] = {}
         self._fresh_count = 0
         #: Not later than the earliest end of a running lease; it may be the end of one that was settled.
         self._first_end = math.inf
@@ -117,31 +121,40 @@ class Leases:
         if self._fresh_count >= MOST_FRESH or self.is_row_due(destination, fresh[0].due):
             self.lower(destination, fresh[0].due)
         else:
-            self._fresh.setdefault(destination, deque()).extend(fresh)
+            lines = self._fresh.setdefault(destination, {})
+            for each in fresh:
+                lines.setdefault(each.replica, deque()).append(each)
             self._fresh_count += len(fresh)
 
-    def take_fresh(self, destination: str, most: int) -> Sequence[Fresh]:
-        """The oldest fresh deliveries, if none that is not fresh is due before them."""
-        fresh = self._fresh.get(destination)
-        if fresh is None:
+    def take_fresh(self, destination: str, most: int, replica: str) -> Sequence[Fresh]:
+        """The oldest fresh deliveries, if none that is not fresh is due before them; of those that are of about the same age
+        the ones that ``replica`` has accepted.
+        """
+        lines = self._fresh.get(destination)
+        if lines is None:
             return ()
-        if self.is_row_due(destination, fresh[0].due):
+        if self.is_row_due(destination, _first_due(lines)):
             self.forget_fresh(destination)
             return ()
-        taken = [fresh.popleft() for _ in range(min(most, len(fresh)))]
+        taken: list[Fresh] = []
+        for name in sorted(lines, key=lambda name: lines[name][0].due - HEAD_START_S * (name == replica)):
+            line = lines[name]
+            taken += [line.popleft() for _ in range(min(most - len(taken), len(line)))]
+            if not line:
+                del lines[name]
         self._fresh_count -= len(taken)
-        if not fresh:
+        if not lines:
             del self._fresh[destination]
         return taken
 
     def forget_fresh(self, *destinations: str) -> None:
         """From here on they are found by their rows, which may have been changed; without names: all of them."""
         for destination in destinations or tuple(self._fresh):
-            if fresh := self._fresh.get(destination):
+            if lines := self._fresh.get(destination):
                 # In this order: a thread that asks what may be due meanwhile finds it in one place or in both.
-                self.lower(destination, fresh[0].due)
+                self.lower(destination, _first_due(lines))
                 del self._fresh[destination]
-                self._fresh_count -= len(fresh)
+                self._fresh_count -= sum(map(len, lines.values()))
 
     def maybe_due(self, now: float) -> set[str]:
         """Destinations with something due or with an expired lease. Called from any thread."""
@@ -159,3 +172,7 @@ class Leases:
 
     def _all_running(self) -> list[Held]:
         return [held for those in list(self._running.values()) for held in list(those.values())]
+
+
+def _first_due(lines: Mapping[str, Sequence[Fresh]]) -> float:
+    return min(line[0].due for line in lines.values())

@@ -112,7 +112,7 @@ def claim(records: Records, replica: str, wants: Mapping[str, Want], now: float)
 def _claim_for(records: Records, replica: str, destination: str, want: Want, now: float) -> Sequence[Held]:
     if want.last:
         records.leases.forget_fresh(destination)
-    fresh = records.leases.take_fresh(destination, want.slots)
+    fresh = records.leases.take_fresh(destination, want.slots, replica)
     held = [_leased_fresh(records, replica, destination, want, now, each) for each in fresh]
     left = want.slots - len(held)
     if left and records.leases.is_row_due(destination, now):

@@ -16,10 +16,10 @@ def reads(store):
     return lambda: sum("INDEXED BY delivery_due" in text for text in seen)
 
 
-async def waiting(store, count, name="slack", **more):
+async def waiting(store, count, name="slack", at="", **more):
     news = [new_event(name, **more) for _ in range(count)]
     for new in news:
-        await store.append([new])
+        await store.append([new], replica=at)
     return [new.deliveries[0].id for new in news]
 
 
@@ -51,6 +51,29 @@ def test_what_is_due_before_them_goes_first(opened, clock):
         later = await waiting(store, 2)
         claimed = [await store.claim("a", wants("slack", slots=1)) for _ in range(5)]
         assert [each for one in claimed for each in ids(one)] == [*new, lease.delivery.id, *later]
+
+    opened(scenario)
+
+
+def test_a_replica_claims_first_what_it_has_accepted_itself(opened, clock):
+    async def scenario(store):
+        theirs = await waiting(store, 2, at="b")
+        clock.move(0.1)
+        own, more = await waiting(store, 3, at="a"), await waiting(store, 1, at="b")
+        assert ids(await store.claim("a", wants("slack", slots=2))) == own[:2]
+        assert ids(await store.claim("a", wants("slack", slots=2))) == [theirs[0], own[2]], "a claim is in order"
+        assert ids(await store.claim("c", wants("slack"))) == [theirs[1], *more]
+        assert await store.claim("a", wants("slack")) == []
+
+    opened(scenario)
+
+
+def test_what_another_replica_has_accepted_does_not_wait_behind_it_for_long(opened, clock):
+    async def scenario(store):
+        old = await waiting(store, 1, at="b")
+        clock.move(leases.HEAD_START_S + 0.5)
+        own = await waiting(store, 2, at="a")
+        assert ids(await store.claim("a", wants("slack", slots=2))) == [*old, own[0]]
 
     opened(scenario)
 
