@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from gateway.model import Delivery, DeliveryState
 from gateway.store.holds import Assigned, Assignment
 from tests.oauth import given as with_tokens
 from tests.oauth_server import AuthorizationServer
-from tests.sink import Sink, answer
+from tests.sink import Sink, answer, once
 from tests.waiting import until
 from tests.world import (
     World,
@@ -84,7 +85,8 @@ async def test_a_pause_and_an_open_circuit_of_one_process_are_both_stored(tmp_pa
 
 @story
 async def test_a_replica_uses_its_share_of_the_slots_and_none_of_what_another_decides_for(tmp_path, monkeypatch):
-    with Sink(answer(200, after_s=0.1)) as sink:
+    told = threading.Event()
+    with Sink(once(told, answer(200))) as sink:
         async with World(tmp_path, to_crm(sink, concurrency=8)) as world:
             shares = {"crm": Assignment(until_s=30.0, epoch=1, share=0.25)}
 
@@ -96,6 +98,7 @@ async def test_a_replica_uses_its_share_of_the_slots_and_none_of_what_another_de
             for number in range(6):
                 await world.receive(numbered(number))
             assert world.dispatcher.holds.in_flight == {"crm": 2}
+            told.set()
             await world.dispatcher.idle()
             made = len(sink.requests)
             world.clock.now += 31
@@ -111,7 +114,8 @@ async def test_a_replica_uses_its_share_of_the_slots_and_none_of_what_another_de
 
 @story
 async def test_what_waits_is_for_the_holder_unless_one_process_grants_all_leases(tmp_path, monkeypatch):
-    with Sink(answer(200, after_s=0.1)) as sink:
+    told = threading.Event()
+    with Sink(once(told, answer(200))) as sink:
         async with World(tmp_path, to_crm(sink, concurrency=8)) as world:
             share = Assignment(until_s=3600.0, epoch=1, share=0.25, is_holder=False, may_claim=False)
 
@@ -123,6 +127,7 @@ async def test_what_waits_is_for_the_holder_unless_one_process_grants_all_leases
             await holds.refresh()
             for number in range(6):
                 await world.receive(numbered(number))
+            told.set()
             await world.dispatcher.idle()
             await world.turn()
             assert len(sink.requests) == 2, "the others are claimed by the holder"
@@ -140,6 +145,31 @@ async def test_what_waits_is_for_the_holder_unless_one_process_grants_all_leases
             await holds.learn(delivery, Learned(outcome="accepted"))
             await world.turn()
             assert len(sink.requests) == 6
+
+
+@story
+async def test_what_waited_during_a_pause_is_sent_by_others_than_the_holder_too(tmp_path, monkeypatch):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            share = Assignment(until_s=3600.0, epoch=1, share=0.5, is_holder=False)
+
+            async def assigned(_replica, names):
+                return Assigned(dict.fromkeys(names, share))
+
+            monkeypatch.setattr(world.store, "assigned", assigned)
+            holds = world.dispatcher.holds
+            await holds.refresh()
+            await holds.pause("crm", by="ann", reason="their migration")
+            running = asyncio.create_task(world.dispatcher.run())
+            for number in range(3):
+                await world.receive(numbered(number))
+            await until(lambda: "crm" in world.dispatcher._due._held)
+            assert sink.requests == []
+            await holds.resume("crm", by="ann")
+            await asyncio.to_thread(sink.wait_for, 3)
+            world.dispatcher.stop()
+            await running
+            await world.dispatcher.idle()
 
 
 @story
@@ -185,7 +215,8 @@ def need(terms):
 
 @story
 async def test_a_replica_says_how_many_slots_it_has_used_and_whether_it_needs_more(tmp_path, monkeypatch):
-    with Sink(answer(200, after_s=0.1)) as sink:
+    told = threading.Event()
+    with Sink(once(told, answer(200))) as sink:
         async with World(tmp_path, to_crm(sink, concurrency=8)) as world:
             asked, _ = assigning(world, monkeypatch, 0.25)
             holds = world.dispatcher.holds
@@ -198,6 +229,7 @@ async def test_a_replica_says_how_many_slots_it_has_used_and_whether_it_needs_mo
                 await world.receive(numbered(number))
             await holds.refresh()
             assert need(asked["crm"]) == (2, True), "two are in flight and others wait"
+            told.set()
             await world.turn()
             await holds.refresh()
             await holds.refresh()

@@ -228,7 +228,7 @@ class Dispatcher:
     def _want(self, name: str) -> Want | None:
         """What to claim of a destination now; None: it is full or held, or another replica's to claim."""
         destination = self._gateway.config.destinations.get(name)
-        if not self.holds.may_claim(name):
+        if not self.holds.assignments.may_claim(name):
             self._due.is_not_ours(name)
             return None
         # What waits for a destination that is no longer in the file only ends.
@@ -256,6 +256,8 @@ class Dispatcher:
     def _permit(self, name: str) -> Permit:
         """How many deliveries may start; if none, the destination is held until that may have changed."""
         permit = self.holds.permit(name)
+        if permit.count and not self.holds.may_claim(name):
+            permit = Permit(count=0, again_at=self._gateway.monotonic() + REFRESH_INTERVAL_S)
         if permit.count == 0:
             self._due.hold(name, permit.again_at - self._gateway.monotonic())
         return permit

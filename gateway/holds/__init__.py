@@ -315,7 +315,9 @@ class Holds:
     async def end_overdue(self) -> None:
         """End the pauses and mutes whose time is over. Raises StoreUnavailable."""
         for those, end in ((self._paused, self.resume), (self._muted, self.unmute)):
-            for name in [name for name, each in those.items() if self._left_s(each) <= 0 and self.assignments.is_holder(name)]:
+            for name in [
+                name for name, each in those.items() if self._left_s(each) <= 0 and self.assignments.is_holder(name)
+            ]:
                 await end(name, by="the clock")
 
     def _pause(self, by: str, reason: str, for_s: float | None) -> Pause:
