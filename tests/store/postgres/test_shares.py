@@ -56,6 +56,7 @@ def test_a_share_passes_on_when_its_attempts_are_over(run_three, clock):
             assert sum(each.share for each in three if each) <= 1.0
         assert [each.share for each in three] == pytest.approx([1 / 3] * 3)
         assert sum(each.is_holder for each in three) == 1
+        assert all(each.may_claim == each.is_holder for each in three)
 
     run_three(scenario)
 
