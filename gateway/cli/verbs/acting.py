@@ -199,7 +199,7 @@ def pause(before: Any, /, **given: Any) -> None:
 @destinations.command("resume")
 @_one
 def resume(before: Any, /, **given: Any) -> None:
-    """Resume a paused destination and send what has waited."""
+    """Resume a paused destination and send what has waited; try one whose circuit is open at once."""
     from gateway.cli import holding
 
     sys.exit(holding.free("resume", **_either(before, given)))
