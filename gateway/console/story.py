@@ -28,10 +28,10 @@ _BY_TROUBLE: Final = ("dead", "paused", "retrying", "delivered", "idle", "discar
 # --- one event ---
 
 
-def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[str, View]) -> Mapping[str, Any]:
+def of(event: View, *, revision: str, kinds: Mapping[str, str]) -> Mapping[str, Any]:
     """Everything the page of one event shows."""
     requests = {each["delivery_id"]: each for each in event["requests"]}
-    deliveries = [_delivery(each, requests, event, kinds, holds) for each in event["deliveries"]]
+    deliveries = [_delivery(each, requests, event, kinds) for each in event["deliveries"]]
     states = [each["state"] for each in deliveries]
     return {
         "event": {**event, "deliveries": deliveries},
@@ -91,9 +91,7 @@ def summary(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(state)} {word}" for state, word in words_.items() if state in states)
 
 
-def _delivery(
-    delivery: View, requests: Mapping[str, View], event: View, kinds: Mapping[str, str], holds: Mapping[str, View]
-) -> Mapping[str, Any]:
+def _delivery(delivery: View, requests: Mapping[str, View], event: View, kinds: Mapping[str, str]) -> Mapping[str, Any]:
     rehearsed = requests.get(delivery["id"], {})
     request = rehearsed.get("request")
     content = _content(request)
@@ -112,7 +110,6 @@ def _delivery(
         "preview": preview(kind, content) if kind else None,
         "curl": _curl(request, content),
         "steps": list(_steps(delivery)),
-        "holds": holds.get(delivery["destination"], {"why": "", "error": None, "at": ""}),
     }
 
 

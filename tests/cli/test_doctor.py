@@ -404,7 +404,11 @@ def test_a_file_destination_that_cannot_be_written_fails(tmp_path, capsys, monke
 @pytest.mark.parametrize(
     ("word", "held", "remedy"),
     [
-        ("circuit open", "circuit open after 5 failures, next probe in 21 s", "`gateway destinations resume crm`"),
+        (
+            "circuit open",
+            "circuit open after 5 consecutive failures, next probe in 21 s",
+            "`gateway destinations resume crm`",
+        ),
         ("denied", "3 different events denied, next probe in 21 s", "fix what its answer objects to"),
         ("giving up", "", "`gateway replay --dead --destination crm`"),
         ("paused", "paused by ada: an upgrade", "`gateway destinations resume crm`"),

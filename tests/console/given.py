@@ -56,7 +56,7 @@ def a_delivery(number: int = 1, **changes) -> dict[str, Any]:
     return {
         "id": an_id("dlv", number), "event_id": an_id("evt", number), "route": "new-lead", "destination": "slack-leads",
         "state": "delivered", "attempts": 1, "due_in_s": None, "reason": "", "status": 200, "answer": "ok",
-        "behind": False, "digest": None, "gathered": 0, "waits_until": None, "held": "", "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", "waits_for": [], **changes,
+        "behind": False, "digest": None, "gathered": 0, "waits_until": None, "held": "", "last_error": None, "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", "waits_for": [], **changes,
     }  # fmt: skip
 
 
