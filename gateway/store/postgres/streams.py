@@ -13,18 +13,27 @@ FIRST_ROWS: Final = 32
 MOST_ROWS: Final = 256
 #: Rows that the index of words gives at a time.
 WORD_ROWS: Final = 2_000
-#: Rows that an event counts for whose words are looked up.
-LOOK_EFFORT: Final = 2
+#: Events that the index of words gives for a day at most. It gives all before the newest is known: a million takes seconds.
+#: A day with more is gone through event by event.
+MOST_INDEXED: Final = 200_000
+#: Rows that an event counts for whose words are looked up, and on such a day.
+LOOK_EFFORT: Final = 2.0
+COMMON_EFFORT: Final = 0.4
 #: Above every number of an event.
 _HIGHEST: Final = 1 << 63
 
-# OFFSET: the index of words is asked first, whatever the order by number would promise.
+# MATERIALIZED: the index of words is asked first, whatever the order by number would promise. ``>=`` the first number of a
+# day: with ``>`` the last one before it, the partition of that day would be looked into as well.
 _WITH_WORDS: Final = """
-(SELECT seq FROM (SELECT seq FROM word WHERE words @@ $1::text::tsquery AND seq > $2 AND seq <= $3 OFFSET 0) w
-    ORDER BY seq DESC LIMIT $4)
-UNION ALL
-(SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
-ORDER BY 1 DESC LIMIT $4
+WITH found AS MATERIALIZED (
+    SELECT seq FROM word WHERE words @@ $1::text::tsquery AND seq >= $2 AND seq <= $3 LIMIT $5 + 1
+)
+SELECT (SELECT count(*) FROM found) <= $5, array(
+    (SELECT seq FROM found ORDER BY seq DESC LIMIT $4)
+    UNION ALL
+    (SELECT seq FROM word WHERE words IS NULL AND seq >= $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
+    ORDER BY 1 DESC LIMIT $4
+)
 """
 # A look-up for each event; one that has no words in the index passes.
 _LOOKED_AT: Final = """
@@ -87,41 +96,62 @@ class Indexed(_Slices):
         return rows, down_to
 
 
+class OneByOne(_Slices):
+    """Events whose words match, each looked at: of those that the index may not have yet, or that it has too many of.
+
+    When that is enough, the last one is given as if it had matched, so that the search ends there.
+    """
+
+    def __init__(
+        self, connection: Connection, match: str, after: int, effort: Effort, *, each: float = LOOK_EFFORT
+    ) -> None:
+        """``each``: rows that an event counts for."""
+        super().__init__(connection, effort, WORD_ROWS // 8, after + 1)
+        self._match, self.after, self._each = match, after, each
+
+    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
+        found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, self.after, seq, self._size)
+        self._effort.spend(int(self._each * count) + 1)
+        down_to = lowest - 1 if count == self._size else self.after
+        self._size = min(self._size * 2, WORD_ROWS)
+        is_enough = self._effort.left <= 0 and not found and count
+        return [lowest] if is_enough else found or (), down_to
+
+
 class Worded(_Slices):
-    """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time."""
+    """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time.
+
+    A day that has too many of them is gone through one by one.
+    """
 
     def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
         super().__init__(connection, effort, WORD_ROWS, oldest)
         self._match = match
         self._days = 1
+        #: Of the day that is gone through one by one.
+        self._common: OneByOne | None = None
 
     async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
-        after = (((seq >> DAY_BITS) - self._days + 1) << DAY_BITS) - 1
-        rows = [row[0] for row in await self._connection.fetch(_WITH_WORDS, self._match, after, seq, self._size)]
+        if self._common is not None:
+            return await self._next_common(self._common, seq)
+        first = ((seq >> DAY_BITS) - self._days + 1) << DAY_BITS
+        is_all, rows = await self._connection.fetchrow(_WITH_WORDS, self._match, first, seq, self._size, MOST_INDEXED)
         self._effort.spend(len(rows) + 1)
+        if not is_all:
+            if self._days == 1:
+                self._common = OneByOne(self._connection, self._match, first - 1, self._effort, each=COMMON_EFFORT)
+            self._days = 1
+            return (), seq
         if len(rows) == self._size:
             return rows, rows[-1] - 1
         self._days *= 2
-        return rows, after
+        return rows, first - 1
 
-
-class OneByOne(_Slices):
-    """Events whose words match, of those that the index may not have yet.
-
-    When that is enough, the last one is given as if it had matched, so that the search ends there.
-    """
-
-    def __init__(self, connection: Connection, match: str, after: int, effort: Effort) -> None:
-        super().__init__(connection, effort, WORD_ROWS // 8, after + 1)
-        self._match, self._after = match, after
-
-    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
-        found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, self._after, seq, self._size)
-        self._effort.spend(LOOK_EFFORT * count + 1)
-        down_to = lowest - 1 if count == self._size else self._after
-        self._size = min(self._size * 2, WORD_ROWS)
-        is_enough = self._effort.left <= 0 and not found and count
-        return [lowest] if is_enough else found or (), down_to
+    async def _next_common(self, day: OneByOne, seq: int) -> tuple[Sequence[int], int]:
+        if found := await day.at_most(seq):
+            return (found,), found - 1
+        self._common = None
+        return (), min(seq, day.after)
 
 
 class Then:
