@@ -13,11 +13,14 @@ FIRST_ROWS: Final = 32
 MOST_ROWS: Final = 256
 #: Rows that the index of words gives at a time.
 WORD_ROWS: Final = 2_000
-#: Events that the index of words gives for a day at most. It gives all before the newest is known: a million takes seconds.
-#: A day with more is gone through event by event.
-MOST_INDEXED: Final = 200_000
-#: Rows that an event counts for whose words are looked up, and on such a day.
-LOOK_EFFORT: Final = 2.0
+#: Events that the index of words gives at most: it gives all of a day before the newest is known, and a million takes seconds.
+FEW_INDEXED: Final = 20_000
+#: The same for a word that is common on a day, but not lately.
+MOST_INDEXED: Final = 500_000
+#: Events of such a day that are looked at one by one at a time.
+COMMON_ROWS: Final = 5_000
+#: Rows that an event counts for whose words are looked up, among the newest events and on such a day.
+LOOK_EFFORT: Final = 2
 COMMON_EFFORT: Final = 0.4
 #: Above every number of an event.
 _HIGHEST: Final = 1 << 63
@@ -97,22 +100,19 @@ class Indexed(_Slices):
 
 
 class OneByOne(_Slices):
-    """Events whose words match, each looked at: of those that the index may not have yet, or that it has too many of.
+    """Events whose words match, of those that the index may not have yet.
 
     When that is enough, the last one is given as if it had matched, so that the search ends there.
     """
 
-    def __init__(
-        self, connection: Connection, match: str, after: int, effort: Effort, *, each: float = LOOK_EFFORT
-    ) -> None:
-        """``each``: rows that an event counts for."""
+    def __init__(self, connection: Connection, match: str, after: int, effort: Effort) -> None:
         super().__init__(connection, effort, WORD_ROWS // 8, after + 1)
-        self._match, self.after, self._each = match, after, each
+        self._match, self._after = match, after
 
     async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
-        found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, self.after, seq, self._size)
-        self._effort.spend(int(self._each * count) + 1)
-        down_to = lowest - 1 if count == self._size else self.after
+        found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, self._after, seq, self._size)
+        self._effort.spend(LOOK_EFFORT * count + 1)
+        down_to = lowest - 1 if count == self._size else self._after
         self._size = min(self._size * 2, WORD_ROWS)
         is_enough = self._effort.left <= 0 and not found and count
         return [lowest] if is_enough else found or (), down_to
@@ -121,37 +121,45 @@ class OneByOne(_Slices):
 class Worded(_Slices):
     """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time.
 
-    A day that has too many of them is gone through one by one.
+    On a day that has many of them, events are looked at one by one as long as that finds some.
     """
 
     def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
         super().__init__(connection, effort, WORD_ROWS, oldest)
         self._match = match
         self._days = 1
-        #: Of the day that is gone through one by one.
-        self._common: OneByOne | None = None
+        self._most = FEW_INDEXED
+        #: The first number of the day whose events are looked at one by one; above every number if there is none.
+        self._common = _HIGHEST
 
     async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
-        if self._common is not None:
-            return await self._next_common(self._common, seq)
+        if seq >= self._common:
+            return await self._of_common_day(seq)
         first = ((seq >> DAY_BITS) - self._days + 1) << DAY_BITS
-        is_all, rows = await self._connection.fetchrow(_WITH_WORDS, self._match, first, seq, self._size, MOST_INDEXED)
+        is_all, rows = await self._connection.fetchrow(_WITH_WORDS, self._match, first, seq, self._size, self._most)
         self._effort.spend(len(rows) + 1)
         if not is_all:
-            if self._days == 1:
-                self._common = OneByOne(self._connection, self._match, first - 1, self._effort, each=COMMON_EFFORT)
-            self._days = 1
+            self._common, self._days = first if self._days == 1 else _HIGHEST, 1
             return (), seq
         if len(rows) == self._size:
             return rows, rows[-1] - 1
-        self._days *= 2
+        self._days, self._most = self._days * 2, FEW_INDEXED
         return rows, first - 1
 
-    async def _next_common(self, day: OneByOne, seq: int) -> tuple[Sequence[int], int]:
-        if found := await day.at_most(seq):
-            return (found,), found - 1
-        self._common = None
-        return (), min(seq, day.after)
+    async def _of_common_day(self, seq: int) -> tuple[Sequence[int], int]:
+        after = self._common - 1
+        found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, after, seq, COMMON_ROWS)
+        self._effort.spend(int(COMMON_EFFORT * count) + 1)
+        if count < COMMON_ROWS:
+            self._common, self._most = _HIGHEST, FEW_INDEXED
+            return found or (), after
+        if not found and self._most == FEW_INDEXED:
+            # The newest may be far: the index knows where.
+            self._common, self._most = _HIGHEST, MOST_INDEXED
+        elif not found and self._effort.left <= 0:
+            # As of ``OneByOne``: the search ends there.
+            return [lowest], lowest - 1
+        return found or (), lowest - 1
 
 
 class Then:

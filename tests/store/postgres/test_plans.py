@@ -177,7 +177,8 @@ def test_a_part_of_a_copy_looks_at_few_rows(database, monkeypatch):
 
 @pytest.mark.parametrize("ask", ["events", "candidates"])
 def test_a_search_for_a_word_that_all_but_the_newest_events_have_fetches_few_of_them(database, monkeypatch, ask):
-    monkeypatch.setattr(streams, "MOST_INDEXED", FEW // 2)
+    monkeypatch.setattr(streams, "FEW_INDEXED", FEW // 2)
+    monkeypatch.setattr(streams, "COMMON_ROWS", FEW // 2)
     query = EventQuery(words=("until",), limit=16)
 
     async def scenario():

@@ -140,11 +140,12 @@ DISTRIBUTIONS = {
 }
 
 
+@pytest.mark.parametrize("most", [5, 15, 1_000])
 @pytest.mark.parametrize("effort", [25, 20_000])
 @pytest.mark.parametrize("days", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
-def test_however_common_a_word_is_its_events_are_found_page_by_page(kind, monkeypatch, days, effort):
-    monkeypatch.setattr(streams, "MOST_INDEXED", 5)
-    monkeypatch.setattr(streams, "WORD_ROWS", 16)
+def test_however_common_a_word_is_its_events_are_found_page_by_page(kind, monkeypatch, days, effort, most):
+    for name, value in {"FEW_INDEXED": 4, "MOST_INDEXED": most, "COMMON_ROWS": 6, "WORD_ROWS": 16}.items():
+        monkeypatch.setattr(streams, name, value)
     monkeypatch.setattr(search, "FRESH", 2)
 
     async def scenario(store, beside, clock):
