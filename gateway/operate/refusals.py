@@ -137,7 +137,7 @@ _BY_STATUS: Final[Mapping[int, str]] = {
     408: "The sender is too slow: check the network between it and this machine.",
     413: "Raise max_body of the source, or let the sender send less.",
     415: "Let the sender send without this content encoding, or with gzip.",
-    429: "Too many requests at a time came from there.",
+    429: "Too many requests came from there at the same time.",
     431: "Its headers are too large: check what a proxy adds.",
     503: "Nothing was lost if the sender repeats it: see why the store could not accept it in the log and at /readyz.",
 }
