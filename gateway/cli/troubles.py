@@ -37,7 +37,7 @@ def troubles(place: Place) -> Iterator[Trouble]:
         with suppress(ConfigError):
             yield from held(place.ask(lambda asked: asked.destinations()))
     except GatewayError as error:
-        yield "destinations", f"unknown: {error}", "then `gateway destinations` shows each"
+        yield "destinations", f"unknown: {error}", "once that is fixed, `gateway destinations` shows each"
 
 
 def dead_letters(groups: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
