@@ -6,7 +6,7 @@ from typing import Any, Final
 from gateway.cli import pages, terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
-from gateway.operate.outcomes import deed, outcome
+from gateway.operate.outcomes import outcome
 
 
 def activity(place: Place, *, limit: int, before: str, as_json: bool) -> int:
@@ -32,6 +32,6 @@ _COLUMNS: Final = (
 
 def _row(at: str, each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
     return [
-        [at], [each["by"]], [deed(each)], [each["subject"]], [outcome(each)], [each["reason"]],
+        [at], [each["by"]], [each["verb"]], [each["subject"]], [outcome(each)], [each["reason"]],
         [each["id"]],
     ]  # fmt: skip

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import console
+from gateway.console import story
+from gateway.operate.outcomes import deed
 from gateway.web.refusing import SECURITY_HEADERS
 from tests.console import given as g
 
@@ -274,6 +276,20 @@ def test_why_a_destination_is_held_is_said_once():
     assert page.count("nobody has logged in yet") == 1
     page = event(deliveries=[{**waiting, "last_error": {"reason": "answered 503", "at": g.NOW}}])
     assert page.count("last error of") == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "subject", "said", "icon", "marked"),
+    [
+        ("reload", "9f2c01ab: 1 route changed (new-lead)", "reload", "duplicate", "reload by sam"),
+        ("reload", "refused: 2 problems", "reload refused", "dead", "reload by sam (refused)"),
+        ("pause", "refused: by name", "pause", "paused", "pause by sam"),
+    ],
+)
+def test_a_reload_that_was_refused_says_so_wherever_it_is_named(verb, subject, said, icon, marked):
+    done = g.an_activity(verb=verb, subject=subject, by="sam", at=g.NOW, progress=None)
+    assert (deed(done), story.deed_icon(done)) == (said, icon)
+    assert [each["words"] for each in story.marks([done], g.NOW, subject)] == [marked]
 
 
 def test_a_shadow_is_called_one_on_the_pages_of_its_entry_and_of_its_source():
