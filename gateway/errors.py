@@ -198,9 +198,10 @@ class MethodRefused(RequestRefused):
 
     status, reason = 405, "method"
 
-    def __init__(self, message: str, allowed: Sequence[str] = ("POST",)) -> None:
+    def __init__(self, method: str, allowed: Sequence[str] = ("POST",)) -> None:
         self.allowed = tuple(allowed)
-        super().__init__(message, f"method not allowed: send {' or '.join(allowed)}")
+        expected = " or ".join(allowed)
+        super().__init__(f"{method} where only {expected} is accepted", f"method not allowed: send {expected}")
 
 
 class SignatureRefused(RequestRefused):

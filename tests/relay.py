@@ -5,6 +5,8 @@ import ssl
 import threading
 from typing import Self
 
+from tests.ending import end
+
 
 class Relay:
     """Listens on a TCP port of 127.0.0.1 and serves each connection by ``serve``; leaving ``with`` ends it."""
@@ -36,13 +38,7 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Each layer of an aborted transport is closed at a later turn of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await end(self._server)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self.serve(reader, writer))

@@ -23,6 +23,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from tests.ending import end
+
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
 #: Deadlines only turn a hang into a failure: far longer than a busy machine needs.
 DEADLINE_S = 90.0
@@ -293,12 +295,7 @@ class Sink:
             await asyncio.sleep(LOOK_S)
 
     async def _close(self) -> None:
-        # asyncio leaks a connection that was accepted but has not reached its handler yet: give it a turn.
-        await asyncio.sleep(0.01)
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._server)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

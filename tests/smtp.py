@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from tests.ending import end, turns
+
 DEADLINE_S = 60.0
 
 
@@ -79,19 +81,12 @@ class MailServer:
         self._loop.close()
 
     async def _end(self) -> None:
-        self._server.close()
-        # One that was just accepted gets its writer first: cancelled before that, its socket would be left open.
-        await _turns()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await end(self._server)
         for writer in self._writers:
             # One that is closed already, as Python 3.11.2 says it.
             with suppress(AttributeError):
                 writer.transport.abort()
-        # What is closed lets go of its socket in one of the next turns of the loop.
-        await _turns()
+        await turns()
 
     @property
     def url(self) -> str:
@@ -167,11 +162,6 @@ class MailServer:
         self.mails.append(
             Accepted(session.sender, tuple(session.recipients), message, session.login, session.is_tls, session.greeted)
         )
-
-
-async def _turns() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def headers(message: bytes) -> Mapping[str, str]:

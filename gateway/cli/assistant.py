@@ -242,12 +242,12 @@ def _acting(gateway: _Gateway) -> Sequence[Callable[..., str]]:
     replay = _moving(
         gateway,
         "replay",
-        "Send dead deliveries again, chosen by ids or by what they have in common. First with dry_run, which only counts.",
+        "Replay dead deliveries, selected by ids or filters. Call it with dry_run first, which only counts them.",
     )
     discard = _moving(
         gateway,
         "discard",
-        "Discard dead deliveries for good: they can never be replayed. First with dry_run, which only counts.",
+        "Discard dead deliveries for good: they can never be replayed. Call it with dry_run first, which only counts them.",
     )
 
     def pause_destination(name: str, reason: str, for_s: float | None = None) -> str:

@@ -18,7 +18,7 @@ from gateway.cli import api, check, surroundings, terminal, troubles
 from gateway.cli.client import NobodyListens
 from gateway.cli.offline import reading
 from gateway.cli.place import Place
-from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
+from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, Problem, StoreError
 from gateway.event.tracks import MOST_RECORD
 from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
@@ -27,7 +27,7 @@ from gateway.store.logins import Login
 from gateway.store.memory import MOST_KEYS
 from gateway.store.nouns import Limits, Retention
 from gateway.store.room import filling, free_disk
-from gateway.wording import count
+from gateway.wording import count, printable
 
 #: Free space below this many times the limit is a warning.
 NEARLY: Final = 2
@@ -119,8 +119,10 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
         if is_running and isinstance(_loaded(path, no_env=True), Config):
             said = f"{path}: variables are not set here; the running gateway may have them"
             return Finding("config", "warn", said, "`gateway check` lists each with its line")
-        return Finding("config", "fail", f"{path}: {loaded}", "`gateway check` lists each with its line")
+        return _refused(path, loaded)
     _, problems = check.everything(path)
+    if len(problems) == 1:
+        return Finding("config", "warn", f"{check.summary(path, loaded)}; {_said(problems[0])}", _remedy(problems[0]))
     # The file can be loaded, so its errors are about its tests.
     in_tests = check.errors(problems)
     found = [check.summary(path, loaded)]
@@ -131,6 +133,23 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
     return Finding(
         "config", "warn" if problems else "ok", ", ".join(found), "`gateway check` lists each" if problems else ""
     )
+
+
+def _refused(path: Path, error: ConfigError) -> Finding:
+    """Why the file is not loaded: its only problem, or how many there are."""
+    problems = [each for each in error.problems if each.severity == "error"]
+    if len(problems) == 1:
+        return Finding("config", "fail", _said(problems[0]), _remedy(problems[0]))
+    return Finding("config", "fail", f"{path}: {error}", "`gateway check` lists each with its line")
+
+
+def _said(problem: Problem) -> str:
+    kind = "warning: " if problem.severity == "warning" else ""
+    return printable(f"{problem.place}: {kind}{problem.message}")
+
+
+def _remedy(problem: Problem) -> str:
+    return printable(problem.hint) or "`gateway check` shows the line"
 
 
 # --- the store ---

@@ -52,7 +52,7 @@ async def tried(each: Destination, config: Config) -> Found | None:
         await Asking(egress, time.time).on_its_own(oauth, each.door)
     except (TokenUnavailable, Ended) as error:
         said = config.masks.text(f"no access token: {error}")
-        return each.name, "fail", said, "correct auth.oauth2, or what its server knows of the client"
+        return each.name, "fail", said, "correct auth.oauth2, or the client as it is registered at its server"
     finally:
         await egress.close()
     return None

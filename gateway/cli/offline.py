@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.cli.answers import Row
 from gateway.errors import ConfigError, GatewayError
-from gateway.model import Event
+from gateway.model import DeliveryState, Event
 from gateway.operate import digests, figures, search, selection, summaries, views
 from gateway.operate.selection import Filter
 from gateway.store import Reads, open_reads
@@ -81,9 +81,19 @@ class Offline:
 
         history, config = self._history(event_id), self._config
         due = self._got(digests.due_s(self._reads, history))
-        shown = views.event_history(history, config.redaction(history.event), due)
+        shown = views.event_history(history, config.redaction(history.event), due, self._holds_of(history))
         said = summaries.of_history(config, history)
         return {**shown, "summary": said, **explained_history(config, history)}
+
+    def _holds_of(self, history: EventHistory) -> Mapping[str, Row]:
+        """By destination for which one of its deliveries waits: what holds it, and its last error."""
+        waiting = {each.destination for each in history.deliveries if each.state is DeliveryState.PENDING}
+        if not waiting:
+            return {}
+        holds = {each.destination: each for each in self._got(self._reads.holds())}
+        standings = {name: _standing(name, holds) for name in waiting}
+        errors = self._got(self._reads.last_errors([name for name, each in standings.items() if each.held]))
+        return {name: views.hold(each, errors.get(name)) for name, each in standings.items()}
 
     def raw_event(self, event_id: str) -> Row:
         return views.event_history(self._history(event_id))

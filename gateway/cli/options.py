@@ -44,7 +44,7 @@ changes = click.option(
 )  # fmt: skip
 before = click.option(
     "--before", "before", multiple=True, metavar="NAME=VALUE",
-    help="What is known of the event's record before it, if its source has track: status_id=1",
+    help="What was known of the event's record before this event, if its source has track: status_id=1",
 )  # fmt: skip
 headers = click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", shell_complete=complete.headers,

@@ -62,6 +62,16 @@ def _show_delivery(each: Mapping[str, Any]) -> None:
         _show_attempt(one)
     if each["reason"] and not (each["attempts_made"] and each["attempts_made"][-1]["reason"] == each["reason"]):
         terminal.say(f"       {each['reason']}")
+    if line := _last_error(each):
+        terminal.say(f"       {line}")
+
+
+def _last_error(delivery: Mapping[str, Any]) -> str:
+    """Why others to the same destination failed, of one that waits and was never tried itself."""
+    error = delivery["last_error"]
+    if not error or delivery["attempts_made"] or error["reason"] in (delivery["held"], delivery["reason"]):
+        return ""
+    return f"last error of {delivery['destination']}, {local(error['at'])}: {error['reason']}"
 
 
 def _show_address(delivery_id: str, request: Mapping[str, Any] | None) -> None:

@@ -15,9 +15,15 @@ from gateway.wording import count
 Trouble = tuple[str, str, str]
 #: By condition of a destination, what to do about it.
 _REMEDIES: Final[Mapping[str, str]] = {
-    "circuit open": "check that its server runs and that its url is right; once it answers, deliveries continue by themselves",
+    "circuit open": (
+        "check that its server runs and that its url is right; once it answers, deliveries continue by themselves, "
+        "or at once with `gateway destinations resume {name}`"
+    ),
     "probing": "nothing: if the probe succeeds, deliveries continue by themselves",
-    "denied": "correct what its answer objects to; once it accepts an event, deliveries continue by themselves",
+    "denied": (
+        "fix what its answer objects to; once it accepts an event, deliveries continue by themselves, "
+        "or at once with `gateway destinations resume {name}`"
+    ),
     "giving up": "fix what the reason names, then `gateway replay --dead --destination {name}`",
     "not in routes.yaml": "put it back into routes.yaml, or `gateway discard --dead --destination {name}`",
 }
@@ -31,7 +37,7 @@ def troubles(place: Place) -> Iterator[Trouble]:
         with suppress(ConfigError):
             yield from held(place.ask(lambda asked: asked.destinations()))
     except GatewayError as error:
-        yield "destinations", f"unknown: {error}", "then `gateway destinations` shows each"
+        yield "destinations", f"unknown: {error}", "once that is fixed, `gateway destinations` shows each"
 
 
 def dead_letters(groups: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:

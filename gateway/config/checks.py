@@ -277,7 +277,8 @@ def _read_from(reading: Reading, nodes: Sequence[Node]) -> str:
     # `dev` reads .env again with the file.
     is_read_again = reading.dev or all(name.startswith("file:") for name in names)
     when = "on every reload" if is_read_again else "at start"
-    return f"{' and '.join(f'${{{name}}}' for name in names)}, which is read {when}"
+    are = "is" if len(names) == 1 else "are"
+    return f"{' and '.join(f'${{{name}}}' for name in names)}, which {are} read {when}"
 
 
 def _texts(node: Node) -> Iterator[str]:

@@ -34,7 +34,9 @@ def verified(
     for each in handshakes if keys.handshake else ():
         if each.method in (keys.methods or ("POST",)) and not each.when and not each.value:
             message = f'handshake of source "{name}": every {each.method} would be taken for this {each.kind}, and no event stored'
-            reading.error(keys.at("handshake"), message, "say what tells it from an event: when: {payload.type: ping}")
+            reading.error(
+                keys.at("handshake"), message, "say what distinguishes it from an event: when: {payload.type: ping}"
+            )
     return tuple(
         (each, None if each.verify is None else Verifier((scheme_of(each.verify),), verifier.credentials))
         for each in handshakes

@@ -52,7 +52,7 @@ def advise(reading: Reading, written: FileKeys, known: Known) -> None:
         reading.warning(written.invalid[0].place, message, hint)
     for name, schema in named.items():
         if not written.invalid:
-            message = f'nobody hears of events of "{name}" that do not fit its schema'
+            message = f'events of "{name}" that do not fit its schema are reported nowhere'
             reading.warning(schema.node, message, 'write a section: invalid: [{to: ..., text: "{{ invalid.reason }}"}]')
         for sample in known.documented.get(name, ()):
             if misfit := sample.event.invalid:

@@ -76,13 +76,12 @@ def live_numbers(stats: View, destinations: Sequence[View], *, activities: Seque
     return f"{numbers}{macro('cards')(shown, MOST_CARDS, now)}"
 
 
-def event_page(shell: Shell, event: View, *, kinds: Mapping[str, str], holds: Mapping[str, View]) -> bytes:
+def event_page(shell: Shell, event: View, *, kinds: Mapping[str, str]) -> bytes:
     """One event: deliveries with their attempts, every route and why, payload and headers.
 
-    ``event`` is what ``/api/events/{id}`` returns; ``kinds`` has the type of each destination, ``holds``
-    what holds it: ``why``, and its last ``error`` with ``at``.
+    ``event`` is what ``/api/events/{id}`` returns; ``kinds`` has the type of each destination.
     """
-    return page("event.html", shell=shell, **story.of(event, revision=shell["revision"], kinds=kinds, holds=holds))
+    return page("event.html", shell=shell, **story.of(event, revision=shell["revision"], kinds=kinds))
 
 
 def destinations_page(shell: Shell, destinations: Sequence[View], activities: Sequence[View] = ()) -> bytes:

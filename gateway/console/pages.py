@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.console import charts, story, text, words
 from gateway.operate.conditions import success
-from gateway.operate.outcomes import outcome
+from gateway.operate.outcomes import deed, outcome
 from gateway.rehearsal.explained import in_words
 from gateway.wording import count, size
 
@@ -26,6 +26,7 @@ _FILTERS: Final[Mapping[str, Any]] = {
     "deed_icon": story.deed_icon,
     "deed_link": story.deed_link,
     "outcome": outcome,
+    "deed": deed,
     "success": success,
     "overdue": story.most_overdue,
     "count": count,

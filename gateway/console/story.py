@@ -12,6 +12,7 @@ from gateway.console.chats import preview
 from gateway.destinations import KINDS, Kind
 from gateway.event.paths import lookup
 from gateway.model import HttpRequest
+from gateway.operate.outcomes import deed, is_refused
 from gateway.rehearsal import curl
 
 View = Mapping[str, Any]
@@ -28,10 +29,10 @@ _BY_TROUBLE: Final = ("dead", "paused", "retrying", "delivered", "idle", "discar
 # --- one event ---
 
 
-def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[str, View]) -> Mapping[str, Any]:
+def of(event: View, *, revision: str, kinds: Mapping[str, str]) -> Mapping[str, Any]:
     """Everything the page of one event shows."""
     requests = {each["delivery_id"]: each for each in event["requests"]}
-    deliveries = [_delivery(each, requests, event, kinds, holds) for each in event["deliveries"]]
+    deliveries = [_delivery(each, requests, event, kinds) for each in event["deliveries"]]
     states = [each["state"] for each in deliveries]
     return {
         "event": {**event, "deliveries": deliveries},
@@ -91,9 +92,7 @@ def summary(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(state)} {word}" for state, word in words_.items() if state in states)
 
 
-def _delivery(
-    delivery: View, requests: Mapping[str, View], event: View, kinds: Mapping[str, str], holds: Mapping[str, View]
-) -> Mapping[str, Any]:
+def _delivery(delivery: View, requests: Mapping[str, View], event: View, kinds: Mapping[str, str]) -> Mapping[str, Any]:
     rehearsed = requests.get(delivery["id"], {})
     request = rehearsed.get("request")
     content = _content(request)
@@ -112,7 +111,6 @@ def _delivery(
         "preview": preview(kind, content) if kind else None,
         "curl": _curl(request, content),
         "steps": list(_steps(delivery)),
-        "holds": holds.get(delivery["destination"], {"why": "", "error": None, "at": ""}),
     }
 
 
@@ -227,14 +225,14 @@ def _curl(request: View | None, content: Any) -> str:
 _DEED_ICONS: Final[Mapping[str, str]] = {
     "replay": "retrying", "reroute": "retrying", "discard": "discarded", "forget": "discarded", "stop": "paused",
     "pause": "paused", "resume": "delivered", "try": "delivered", "mute": "muted", "unmute": "muted",
-    "reload": "duplicate", "handshake": "held", "send": "arrow", "login": "delivered",
+    "reload": "duplicate", "reload refused": "dead", "handshake": "held", "send": "arrow", "login": "delivered",
 }  # fmt: skip
 #: Verbs whose subject is a destination.
 _OF_DESTINATION: Final = frozenset({"pause", "resume", "try", "mute", "unmute", "send", "login"})
 
 
 def deed_icon(activity: View) -> str:
-    return _DEED_ICONS.get(activity["verb"], "idle")
+    return _DEED_ICONS.get(deed(activity), "idle")
 
 
 def deed_link(activity: View) -> str:
@@ -248,13 +246,14 @@ def deed_link(activity: View) -> str:
 
 
 def marks(activities: Sequence[View], now: str, destination: str = "") -> Sequence[Mapping[str, Any]]:
-    """What to mark on a chart of the last hour: reloads, and what was done to a destination."""
+    """What to mark on a chart of the last hour: reloads, refused ones too, and what was done to a destination."""
     found = []
     for each in activities:
         minute = 59 - int((words.moment(now) - words.moment(each["at"])).total_seconds() // 60)
         is_about = each["verb"] == "reload" or (each["verb"] in _OF_DESTINATION and each["subject"] == destination)
         if is_about and 0 <= minute < 60:
-            found.append({"minute": minute, "words": f"{each['verb']} by {each['by']}"})
+            refused = " (refused)" if is_refused(each) else ""
+            found.append({"minute": minute, "words": f"{each['verb']} by {each['by']}{refused}"})
     return found
 
 

@@ -47,7 +47,7 @@ def tale(delivery: Mapping[str, Any]) -> str:
 
 def _held(delivery: Mapping[str, Any]) -> str:
     is_due = not (delivery.get("due_in_s") or 0) > 0
-    return "held" if is_due and delivery.get("holds", {}).get("why") else ""
+    return "held" if is_due and delivery.get("held") else ""
 
 
 def next_attempt(delivery: Mapping[str, Any]) -> str:

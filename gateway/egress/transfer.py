@@ -192,7 +192,7 @@ class Transfer:
             # Its answers name their requests, and frames may come at any time.
             self._kept.pop(self._ends or _NOWHERE, None)
         if 200 <= self._status < 300 and (self._is_early or self.curl.getinfo(pycurl.SIZE_UPLOAD_T) < len(self._body)):
-            raise AnswerBroken("it answered before the whole request was sent, so it has not taken it")
+            raise AnswerBroken("it answered before the whole request was sent, so it has not accepted it")
         if self._status == 407 and self._is_relayed and self.curl.getinfo(pycurl.EFFECTIVE_URL).startswith("http:"):
             raise by_proxy(self._status)
         return Reply(status=self._status, headers=_first_fields(self._fields), body=bytes(self._answer[: self._most]))
@@ -232,7 +232,7 @@ class Transfer:
         if self._made:
             self._kept[ends] = made = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
             if self._is_plain and has_news(made):
-                self._fault = AnswerBroken("it answered before the request was sent, so it has not taken it")
+                self._fault = AnswerBroken("it answered before the request was sent, so it has not accepted it")
                 return int(pycurl.PREREQFUNC_ABORT)
         elif (descriptor := self._kept.get(ends)) is not None and has_news(descriptor):
             self.is_stale = True

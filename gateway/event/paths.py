@@ -84,7 +84,7 @@ def _refused(text: str, at: int) -> PathRefused:
     if not closing:
         return PathRefused("has a bracket that is not closed", f"write {text[:at]}[0] or {text[:at]}[*]")
     if rest and rest[0] not in ".[":
-        return PathRefused("goes on after a bracket without a dot", f"write {text[:at]}[{inside}].{rest}")
+        return PathRefused("continues after a bracket without a dot", f"write {text[:at]}[{inside}].{rest}")
     if not inside:
         return PathRefused("has empty brackets", f"write {text[:at]}[*] for any element, or {text[:at]}[0] for one")
     name = inside.strip("\"' ")

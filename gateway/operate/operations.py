@@ -14,20 +14,20 @@ from gateway import telemetry
 from gateway.dispatcher import Dispatcher
 from gateway.dispatcher.steps import for_ever
 from gateway.errors import BadRequest, BodyGone, UnknownName
-from gateway.model import Delivery, DeliveryState, Event
+from gateway.model import Delivery, DeliveryState
 from gateway.operate import rerouting, said, search, selection
 from gateway.operate.errors import Errors
 from gateway.operate.forgetting import Forgetting, Found
 from gateway.operate.freeing import Freed, freed
+from gateway.operate.overtaking import overtaken
 from gateway.operate.rerouting import Rerouted
-from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.process import Gateway
 from gateway.store.activities import Activity, Task, TaskVerb
 from gateway.store.nouns import NewDelivery
 from gateway.store.queries import DeliveryQuery, EventHistory, EventQuery, EventRow
 from gateway.store.rules import TAKES, unsendable
-from gateway.wording import iso_time, printable, suggest_or_list
+from gateway.wording import printable, suggest_or_list
 
 #: Deliveries that a preview shows.
 SAMPLE: Final = 5
@@ -286,51 +286,12 @@ class Operations:
             hint = suggest_or_list(name, known)
             raise UnknownName(f"no destination {printable(name[:100])} in routes.yaml ({hint})")
 
-    # a later event of the same record
-
     async def _overtaken(self, which: DeliveryQuery) -> Sequence[str]:
         """A sentence for each delivery that would send an older state of a record after a newer one."""
         pages = [
             await self._store.deliveries(replace(each, limit=MOST_LOOKED_AT)) for each in _by_state(which, "replay")
         ]
-        deliveries = [each for page in pages for each in page.rows]
-        if not deliveries:
-            return []
-        rows = await self._rows(each.event_id for each in deliveries)
-        positions, events = {row.id: row.position for row in rows}, await self._store.load([row.id for row in rows])
-        found = [
-            await self._overtaken_by(each, event, positions[event.id])
-            for each in deliveries
-            if isinstance(event := events.get(each.event_id), Event)
-        ]
-        return [warning for warning in found if warning]
-
-    async def _overtaken_by(self, delivery: Delivery, event: Event, position: str) -> str:
-        record = rerouting.record_of(self._gateway.config, event)
-        if record is None:
-            return ""
-        resource, id_ = record
-
-        def is_same(other: Event) -> bool:
-            return rerouting.record_of(self._gateway.config, other) == record
-
-        query = EventQuery(
-            source=event.source,
-            destination=delivery.destination,
-            state=DeliveryState.DELIVERED,
-            words=selection.words(id_),
-            after=position,
-            limit=1,
-        )
-        page = await search.events(self._store, Search(query=query, matches=is_same))
-        if not page.rows:
-            return ""
-        later = page.rows[0]
-        hide = self._gateway.config.redaction(event).key_mask_of(event)
-        return printable(
-            f"{resource} {hide(id_)}: {later.id} ({later.type}, {iso_time(later.received_at)}) was delivered to "
-            f"{delivery.destination} after {delivery.event_id}, which would send an older state of it"
-        )
+        return await overtaken(self._gateway, [each for page in pages for each in page.rows])
 
     # matching again
 

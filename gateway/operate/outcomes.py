@@ -1,9 +1,22 @@
-"""What came of a replay, a discard or an erasure, in words. Pure."""
+"""What came of a replay, a discard, an erasure or a reload, in words. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.wording import count
+
+#: What the subject of a reload begins with that left the old file in force.
+REFUSED: Final = "refused: "
+
+
+def deed(activity: Mapping[str, Any]) -> str:
+    """What somebody did, in a word or two: ``replay``, ``reload refused``."""
+    return f"{activity['verb']} refused" if is_refused(activity) else str(activity["verb"])
+
+
+def is_refused(activity: Mapping[str, Any]) -> bool:
+    """Whether it is a reload that left the old file in force."""
+    return bool(activity["verb"] == "reload" and activity["subject"].startswith(REFUSED))
 
 
 def outcome(activity: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ def hint(config: Config, row: Rejected) -> str:
         title = presets.load(source.preset).title if source.preset else source.name
         if row.reason == WRONG_PROOF:
             return _of_token(title, source)
-        return _of_signature(row.reason, title, source.secret_from)
+        return _of_signature(row.reason, title, source)
     if row.status == 404:
         known = ", ".join(each.path for each in list(config.sources.values())[:5]) or "none yet"
         return f"Correct the address at the sender; the sources listen at {known}."
@@ -64,40 +64,51 @@ def hint(config: Config, row: Rejected) -> str:
 
 def _of_token(title: str, source: Source) -> str:
     """What to do about a handshake whose token is wrong; it is another secret than the one that signs."""
-    where = source.token_from or "in routes.yaml"
+    where = source.token_from or "routes.yaml"
     if source.handshake_tokens:
         return (
             f"The verify token entered at {title} differs from the one under verify: {{handshake_token: ...}} of the "
-            f"source ({where}): make them the same."
+            f"source: make them the same. The one here comes from {where}."
         )
     return (
-        f"Without verify: {{handshake_token: ...}}, the verify token entered at {title} has to be the source's secret "
-        f"({where}): set handshake_token to the token that was entered there."
+        f"Without verify: {{handshake_token: ...}}, the verify token entered at {title} has to be the source's secret: "
+        f"set handshake_token to the token that was entered there. The secret comes from {where}."
     )
 
 
-def _of_signature(reason: str, title: str, secret_from: str) -> str:
+def _of_signature(reason: str, title: str, source: Source) -> str:
     advice = next((words for cause, words in _SIGNATURES if cause.search(reason)), _OTHER_SIGNATURE)
-    return advice.format(title=title, secret=secret_from or "its source in routes.yaml")
+    form = f"the one that {title} writes" if source.preset else "what verify of the source says"
+    return advice.format(title=title, secret=source.secret_from or "routes.yaml", form=form)
 
 
 #: What to check first, by what the reason of a refused signature says.
 _SIGNATURES: Final = (
     (
+        re.compile(r" does not match the secret "),
+        "Its secret at {title} differs from the one here: compare them. The one here comes from {secret}.",
+    ),
+    (
         re.compile(r" does not match "),
-        "Its secret at {title} differs from the one here ({secret}), or the body is changed on the way.",
+        (
+            "Its secret at {title} differs from the one here, or the body is changed on the way: compare the secrets. "
+            "The one here comes from {secret}."
+        ),
     ),
     (
-        re.compile(r"has no signature with"),
-        "Its signature is not in the form that {title} writes: another program signed it, or the header is changed on the way.",
+        re.compile(r" has (a|no) signature"),
+        (
+            "The signature is there, but its form differs from {form}: another program signed the request, or the "
+            "signature is changed on the way."
+        ),
     ),
     (
-        re.compile(r"\bno \S+ header|has no signature"),
+        re.compile(r"\bno \S+ header"),
         "It is not signed: no secret is set at {title}, a proxy removes the header, or it came from somebody else.",
     ),
     (
         re.compile(r"the timestamp is \d+ s old"),
-        "It was signed too long ago: it waited on the way, was captured and repeated, or a clock is wrong.",
+        "It was signed too long ago: it was delayed on the way, was captured and repeated, or a clock is wrong.",
     ),
     (
         re.compile(r"the timestamp is \d+ s in the future"),
@@ -111,16 +122,22 @@ _SIGNATURES: Final = (
         re.compile(r"is not a handshake"),
         "It is neither an event nor a handshake: if somebody opened the address in a browser, there is nothing to do.",
     ),
-    (re.compile(r"no secret is valid any more"), "Every secret here is past its until: {secret}."),
+    (
+        re.compile(r"no secret is valid any more"),
+        "Every secret here is past its until: add the one that {title} uses now. Those here come from {secret}.",
+    ),
 )
-_OTHER_SIGNATURE: Final = "Check how {title} signs with gateway verify, and the secret here ({secret})."
+_OTHER_SIGNATURE: Final = "Check with `gateway verify` how {title} signs. The secret here comes from {secret}."
 _BY_STATUS: Final[Mapping[int, str]] = {
     400: "It is signed, but its body cannot be read: compare its content type with what it sends.",
-    405: "Let the sender use POST, or name its method under methods: of the source.",
+    405: (
+        "Let the sender use POST, or name its method under methods: of the source. If somebody opened the address in a "
+        "browser, there is nothing to do."
+    ),
     408: "The sender is too slow: check the network between it and this machine.",
     413: "Raise max_body of the source, or let the sender send less.",
     415: "Let the sender send without this content encoding, or with gzip.",
-    429: "Too many requests at a time came from there.",
+    429: "Too many requests came from there at the same time.",
     431: "Its headers are too large: check what a proxy adds.",
     503: "Nothing was lost if the sender repeats it: see why the store could not accept it in the log and at /readyz.",
 }

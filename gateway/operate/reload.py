@@ -13,6 +13,7 @@ from gateway.config import format_problem
 from gateway.dispatcher import Dispatcher
 from gateway.errors import ConfigError, Place, Problem, StoreError, StoreUnavailable
 from gateway.model import Announcement
+from gateway.operate.outcomes import REFUSED
 from gateway.process import Gateway
 from gateway.routing import Config, changes
 from gateway.wording import count
@@ -74,7 +75,7 @@ class Reloader:
                 new, changed = await asyncio.to_thread(_prepared, old, self._read)
             except ConfigError as error:
                 await self._refuse(error)
-                await self._note(by, f"refused: {count(len(_errors(error)), 'problem')}")
+                await self._note(by, f"{REFUSED}{count(len(_errors(error)), 'problem')}")
                 raise
             self._put_in_force(new)
             self.rejection = None

@@ -45,7 +45,7 @@ def rerouted(config: Config, history: EventHistory, now: float) -> Sequence[Rero
     if source is None:
         return _left(history.event, known, "its source is no longer in routes.yaml: left as it is")
     if facts is None:
-        return _left(history.event, known, "its body is not kept any more: left as it is")
+        return _left(history.event, known, "its body is no longer kept: left as it is")
     plan = config.plan(source, facts, history.event.received_at)
     silent = _silent(config, history)
     now_routed = [_planned(config, history.event, pair, known.get(pair), facts, silent, now) for pair in plan]

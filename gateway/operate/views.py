@@ -10,7 +10,7 @@ from gateway.event import tracks
 from gateway.event.payload import parse, payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
-from gateway.model import Attempt, Delivery, Lookup
+from gateway.model import Attempt, Delivery, DeliveryState, Lookup
 from gateway.operate import figures
 from gateway.operate.conditions import condition, lately
 from gateway.operate.waiting import why_waiting
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.store.cluster import Replica
 
 NO_SUMMARIES: Final[Mapping[str, str]] = MappingProxyType({})
+_NOT_HELD: Final[Mapping[str, Any]] = MappingProxyType({"held": "", "last_error": None})
 
 
 def event_row(row: EventRow, summary: str = "") -> dict[str, Any]:
@@ -72,11 +73,15 @@ def _iso(seconds: float | None) -> str | None:
 
 
 def event_history(
-    history: EventHistory, redaction: Redaction = NOTHING, digests: Mapping[str, float] = MappingProxyType({})
+    history: EventHistory,
+    redaction: Redaction = NOTHING,
+    digests: Mapping[str, float] = MappingProxyType({}),
+    holds: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """One event with its payload, deliveries and attempts, redacted; ``tracked`` has ``before``, ``changes`` and ``record``.
 
-    ``digests``: seconds until the digests are due that its deliveries wait in.
+    ``digests``: seconds until the digests are due that its deliveries wait in; ``holds``: the ``hold`` of each destination
+    for which one waits.
     """
     event = history.event
     # Without the whole body it is unknown which values its source redacts.
@@ -103,7 +108,7 @@ def event_history(
         "deliveries": [
             {
                 **delivery(each, digests.get(each.digest)),
-                "held": "",
+                **(holds.get(each.destination, _NOT_HELD) if each.state is DeliveryState.PENDING else _NOT_HELD),
                 "waits_for": [f"{name} of {hide(key)}" for name, key in history.waits_for.get(each.id, ())],
                 "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())],
             }
@@ -213,11 +218,21 @@ def destination(
         "signed": config.masks.text(known.signed_as) if known else "",
         # Who looks at all of them fills it in: it takes a look into the store.
         "login": None,
-        "last_error": error and {"at": iso_time(error.at), "reason": error.reason, "event_id": error.event_id},
+        "last_error": error and _last_error(error),
         **figures.destination_stats(numbers),
     }
     found["condition"] = condition(found)
     return {**found, "lately": lately(found)}
+
+
+def hold(standing: "Standing", error: LastError | None) -> dict[str, Any]:
+    """What holds a destination, in words, and its last error as long as something holds it or its attempts fail."""
+    is_troubled = bool(standing.held or standing.failures)
+    return {"held": standing.held, "last_error": error and _last_error(error) if is_troubled else None}
+
+
+def _last_error(error: LastError) -> dict[str, Any]:
+    return {"at": iso_time(error.at), "reason": error.reason, "event_id": error.event_id}
 
 
 def _address(known: "Destination", config: "Config") -> str:

@@ -143,7 +143,7 @@ class Vigil:
 
     async def _raise_heard(self, source: Source, silent: Expectation, last: EventRow) -> None:
         name, for_s = source.name, round(silent.age_s)
-        message = f"{name} is heard again, {duration(for_s)} after it was reported silent: {last.type}"
+        message = f"{name} is heard from again, {duration(for_s)} after it was reported silent: {last.type}"
         fields = {"source": name, "event_id": last.id, "event_type": last.type, "silent_s": for_s}
         await self._announce("source.heard", message, fields, f"events/{last.id}", f"heard {name} {silent.event_id}")
         await self._gateway.store.expectations.remove([silent])

@@ -272,7 +272,7 @@ def _dedupe_s(name: str, written: str) -> float:
     if written == "none":
         return 0.0
     if not is_duration(written):
-        raise PresetRefused(f'dedupe of {name}.yaml: "{written}" is no duration: write 10m, or none')
+        raise PresetRefused(f'dedupe of {name}.yaml: "{written}" is not a duration: write 10m, or none')
     return seconds(written)
 
 
@@ -284,7 +284,7 @@ def _plain(block: Any) -> Mapping[str, Any]:
     stamp = block.get("timestamp")
     if stamp and "tolerance" in stamp:
         if not is_duration(str(stamp["tolerance"])):
-            raise PresetRefused(f'tolerance: "{stamp["tolerance"]}" is no duration: write 5m')
+            raise PresetRefused(f'tolerance: "{stamp["tolerance"]}" is not a duration: write 5m')
         rest = {key: value for key, value in stamp.items() if key != "tolerance"}
         return {**block, "timestamp": {**rest, "tolerance_s": seconds(str(stamp["tolerance"]))}}
     return block

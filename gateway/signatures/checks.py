@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.model import Secret
 from gateway.signatures import fetched
 from gateway.signatures.credentials import Credential
-from gateway.signatures.keys import Key, any_equal, key_of, stand_in
+from gateway.signatures.keys import Key, any_equal, key_of, misformed, stand_in
 from gateway.signatures.message import Joint, Message, joints, message
 from gateway.signatures.request import Reading, Request, Stop
 from gateway.signatures.schemes import NAMELESS, Scheme, Timestamp
@@ -77,7 +77,7 @@ class Check(Struct, frozen=True):
             for at, does_match in zip(numbers, matches, strict=True):
                 reading.note(f"secret {at} of {len(self.keys)}: {'matches' if does_match else 'does not match'}")
         if not any(matches):
-            raise Stop(f"{self.called} does not match {_covered(self.scheme)} and the secret")
+            raise Stop(f"{self.called} does not match {_covered(self.scheme)}")
 
     def _shows(self, reading: Reading, secrets: Sequence[Secret]) -> Sequence[bool]:
         """Which of the secrets the request shows."""
@@ -97,7 +97,12 @@ class Check(Struct, frozen=True):
             reading.note(f"signed: {_shape(self.scheme.signature.signed, self.message(reading))}")
         if self.scheme.signature.certificate:
             return self._certified_by(reading, now, [credential.secret for credential, _ in keys], given)
-        return [key is not None and key.matches(reading, self.message, given) for _, key in keys]
+        matches = [key is not None and key.matches(reading, self.message, given) for _, key in keys]
+        if not any(matches) and (
+            why := misformed(given, self.scheme.signature.algorithm, self.scheme.signature.encoding)
+        ):
+            raise Stop(f"{self.called} has {why}")
+        return matches
 
     def _certified_by(
         self, reading: Reading, now: float, secrets: Sequence[Secret], given: Sequence[bytes]
@@ -242,8 +247,8 @@ def _called(scheme: Scheme) -> str:
 
 def _covered(scheme: Scheme) -> str:
     if scheme.way != "signature":
-        return "the source"
-    return "the body" if scheme.covers_body else "what it signs"
+        return "the secret of the source"
+    return "the body and the secret" if scheme.covers_body else "what it signs and the secret"
 
 
 def _shape(signed: str, pieces: Sequence[bytes]) -> str:

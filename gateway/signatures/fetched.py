@@ -42,7 +42,7 @@ def check_token(token: Token, reading: Reading, now: float) -> None:
     reading.note(f"token in {token.header}: signed by the sender")
     if not token.body_hash:
         if "exp" not in found:
-            raise Stop("the token never expires: whoever has seen it could use it for ever")
+            raise Stop("the token never expires: anyone who has seen it could use it forever")
         return
     said = found.get(token.body_hash)
     own = base64.b64encode(hashlib.sha256(reading.request.body).digest())

@@ -28,6 +28,10 @@ PUBLIC_KEYS: Final = ("ed25519", "ecdsa-p256", "rsa-sha256", "rsa-sha1")
 MOST_BY_PUBLIC_KEY: Final = 4
 
 
+#: What ``encoding`` is called in words.
+_CALLED: Final = {"hex": "lower-case hex", "hex-any-case": "hex", "base64": "base64", "base64url": "base64url"}
+
+
 class Key(Protocol):
     """One credential, ready to check signatures."""
 
@@ -130,6 +134,27 @@ def decoded(text: bytes, encoding: str) -> bytes:
     if ENCODERS[encoding](found) != text:
         raise ValueError("another spelling of the same bytes")
     return found
+
+
+def misformed(given: Sequence[bytes], algorithm: str, encoding: str) -> str:
+    """Why no text can be a signature, whatever the key: ``a signature in base64, not in hex``; empty: one can, or nobody knows."""
+    digest = (HMACS | DIGESTS).get(algorithm)
+    if digest is None:
+        return ""
+    size = hashlib.new(digest).digest_size
+    if any(_has_size(each, encoding, size) for each in given):
+        return ""
+    for other, called in _CALLED.items():
+        if any(_has_size(each, other, size) for each in given):
+            return f"a signature in {called}, not in {_CALLED[encoding]}"
+    return f"no signature of {len(ENCODERS[encoding](bytes(size)))} characters in {_CALLED[encoding]}"
+
+
+def _has_size(text: bytes, encoding: str, size: int) -> bool:
+    try:
+        return len(decoded(text, encoding)) == size
+    except ValueError:
+        return False
 
 
 def key_of(secret: Secret, *, algorithm: str, encoding: str, form: str, prefix: str) -> Key:

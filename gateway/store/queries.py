@@ -31,6 +31,8 @@ class EventQuery(Struct, frozen=True, kw_only=True):
     #: Words that its payload has, as ``rules.words_in`` splits them; ``ada*`` is a prefix. They only narrow the search:
     #: an event that is not in the index yet always passes.
     words: tuple[str, ...] = ()
+    #: As ``words``, and all those of one of these are enough.
+    any_of: tuple[tuple[str, ...], ...] = ()
     #: Only these events; all of them are on one page and nothing else is asked.
     ids: tuple[str, ...] = ()
     limit: int = 50

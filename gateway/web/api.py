@@ -104,7 +104,7 @@ class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason and duration."""
 
     reason: Reason
-    for_s: Annotated[float | None, msgspec.Meta(description="Duration in seconds; null: until ended by hand.")] = None
+    for_s: Annotated[float | None, msgspec.Meta(description="Duration in seconds; null: until someone ends it.")] = None
     by: By = _SOMEBODY
 
 

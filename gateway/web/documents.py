@@ -1,11 +1,11 @@
 """Documents that the API and the console share."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.errors import UnknownName
-from gateway.model import Delivery
+from gateway.model import Delivery, DeliveryState
 from gateway.operate import digests, views
 from gateway.operate.conditions import UNTROUBLED
 from gateway.operate.logins import with_logins
@@ -49,15 +49,22 @@ async def event_document(context: Context, history: EventHistory) -> dict[str, A
         known = {subject: each.value for subject, each in recalled.known.items()}
 
     def made() -> dict[str, Any]:
-        shown = views.event_history(history, config.redaction(history.event), due)
+        shown = views.event_history(history, config.redaction(history.event), due, holds)
         said = of_history(config, history)
-        for each in shown["deliveries"]:
-            each["held"] = held[each["destination"]] if each["state"] == "pending" else ""
         return {**shown, "summary": said, **explained_history(config, history, console, known)}
 
     due = await digests.due_s(context.gateway.store, history)
-    held = {each.destination: context.dispatcher.holds.health(each.destination) for each in history.deliveries}
+    holds = await _holds(context, history)
     return await asyncio.to_thread(made)
+
+
+async def _holds(context: Context, history: EventHistory) -> Mapping[str, Mapping[str, Any]]:
+    """By destination for which one of its deliveries waits: what holds it, and its last error."""
+    waiting = {each.destination for each in history.deliveries if each.state is DeliveryState.PENDING}
+    standings = {name: context.dispatcher.holds.standing(name) for name in waiting}
+    errors = context.operations.errors
+    await errors.look([name for name, each in standings.items() if each.held or each.failures])
+    return {name: views.hold(each, errors.last(name)) for name, each in standings.items()}
 
 
 async def inbox_document(context: Context) -> list[dict[str, Any]]:

@@ -197,7 +197,7 @@ def _refuse_by_head(scope: HTTPScope, source: Source) -> str:
     """Refuse whatever can be refused before any of the body is read; how the body is compressed."""
     encodings = []
     if scope["method"] not in source.methods and not source.takes(scope["method"]):
-        raise MethodRefused(str(scope["method"]), source.all_methods)
+        raise MethodRefused(scope["method"], source.all_methods)
     for name, value in scope["headers"]:
         if name == b"content-length":
             if int(value) > source.max_body:

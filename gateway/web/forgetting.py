@@ -18,7 +18,7 @@ class ForgetRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Whose events to erase."""
 
     find: Annotated[
-        str, msgspec.Meta(description="What their events have: `data.id=451`, `headers.x-y=z`, or any text.")
+        str, msgspec.Meta(description="What their events contain: `data.id=451`, `headers.x-y=z`, or any text.")
     ]
     dry_run: Annotated[bool, msgspec.Meta(description="Count the events, part by part, and change nothing.")] = False
     after: Annotated[str, msgspec.Meta(description="With dry_run: the `next` of the previous part.")] = ""
@@ -35,7 +35,7 @@ def handlers(context: Context, responses: Any) -> list[Any]:
         "/api/forget",
         responses=responses,
         status_code=200,
-        summary="Erase every event of somebody, for good",
+        summary="Erase every event of a person for good",
         tags=["moves"],
     )
     async def forget(

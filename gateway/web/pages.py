@@ -125,11 +125,10 @@ def _looking(context: Context) -> list[Any]:
         if event_id != history.event.id:
             return Redirect(f"/events/{history.event.id}#{quote(event_id)}", status_code=303)
         kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
-        holds = await _holds(context, {each.destination for each in history.deliveries if each.state == "pending"})
         shell = shell_of(context, request, "", stats=await store.stats())
         document = await event_document(context, history)
         # In a thread as well: there is a request to lay out for each of its deliveries.
-        return page_of(await asyncio.to_thread(console.event_page, shell, document, kinds=kinds, holds=holds))
+        return page_of(await asyncio.to_thread(console.event_page, shell, document, kinds=kinds))
 
     @get("/destinations")
     async def destinations(request: Request[Any, Any, Any]) -> Page:
@@ -164,21 +163,6 @@ def _looking(context: Context) -> list[Any]:
         return page_of(await asyncio.to_thread(console.shadow_page, shell, context.shadows.document(SHADOWED)))
 
     return [live, event, destinations, dead, activity, shadow]
-
-
-async def _holds(context: Context, names: set[str]) -> dict[str, Any]:
-    """What holds each destination for which something waits, in words, and its last error."""
-    held = {name: context.dispatcher.holds.standing(name).held for name in names}
-    await context.operations.errors.look([name for name, why in held.items() if why])
-    errors = {name: context.operations.errors.last(name) for name in names}
-    return {
-        name: {
-            "why": why,
-            "error": errors[name] if why else None,
-            "at": iso_time(each.at) if (each := errors[name]) else "",
-        }
-        for name, why in held.items()
-    }
 
 
 def _asked(request: Request[Any, Any, Any]) -> dict[str, str]:

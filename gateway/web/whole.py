@@ -19,7 +19,7 @@ class ReloadRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     by: Annotated[str, msgspec.Meta(description="Name to record: who does this.")] = "api"
     all: Annotated[
-        bool, msgspec.Meta(description="Every replica reloads its own files, once this one has accepted its own.")
+        bool, msgspec.Meta(description="Have every replica reload its own files, once this one has accepted its own.")
     ] = False
 
 

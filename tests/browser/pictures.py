@@ -30,9 +30,7 @@ def pages() -> Mapping[str, bytes]:
     before = given.an_activity(2, subject="dead for slack-leads", reason="a template was wrong", progress=done)
     return {
         "/live-page": live,
-        "/event": console.event_page(
-            given.a_shell(page="", dead=37), given.an_event(), kinds=given.KINDS, holds=given.HOLDS
-        ),
+        "/event": console.event_page(given.a_shell(page="", dead=37), given.an_event(), kinds=given.KINDS),
         "/destinations": console.destinations_page(given.a_shell(page="destinations", dead=37), given.destinations()),
         "/dead": console.dead_page(
             given.a_shell(page="dead", dead=1563), given.groups(), [given.an_activity(), before]

@@ -289,7 +289,6 @@ routes: [{name: to-crm, match: contact.created, to: [crm, log]}]
 @pytest.mark.parametrize(
     ("path", "tests", "env", "said"),
     [
-        ("log.ndjson", "", "", "1 warning"),
         ("nowhere/log.ndjson", "", "A=1\nA=2\nB=${A}\n", "4 warnings"),
         ("log.ndjson", "tests: [{name: a, event: contact.nope, expect: [crmm]}]", "", "2 problems"),
         ("log.ndjson", "tests: [{name: a, event: contact.nope, expect: [crm]}]\nnonsense: 1", "", "2 problems"),
@@ -303,6 +302,27 @@ def test_it_counts_what_check_counts(tmp_path, path, tests, env, said):
     found = doctor.configuration(file, doctor._loaded(file), is_running=False)
     assert said in found.said
     assert said in command.run("check", cwd=tmp_path).stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("tests", "verdict", "place"),
+    [
+        pytest.param("", "warn", "routes.yaml:3:44: warning: ", id="a warning"),
+        pytest.param("tests: [{name: a, event: contact.created, expect: [crmm]}]", "warn", "", id="in its tests"),
+        pytest.param("nonsense: 1", "fail", "routes.yaml:6:1: unknown key", id="it cannot be loaded"),
+    ],
+)
+def test_the_only_problem_is_named_with_its_place_and_its_remedy(tmp_path, tests, verdict, place):
+    file = tmp_path / "routes.yaml"
+    # A long secret is no second one.
+    secret = "8cd7f6b1c7d09ac8e1a4" if tests else "short"
+    file.write_text((COUNTED % ("log.ndjson", tests)).replace("short", secret))
+    found = doctor.configuration(file, doctor._loaded(file), is_running=False)
+    [first, *_] = command.run("check", cwd=tmp_path).stdout.splitlines()
+    message, _, remedy = first.partition("  (")
+    assert (found.verdict, found.remedy) == (verdict, remedy.removesuffix(")"))
+    assert found.said.endswith(message)
+    assert place in message
 
 
 # --- where it sends ---
@@ -384,8 +404,12 @@ def test_a_file_destination_that_cannot_be_written_fails(tmp_path, capsys, monke
 @pytest.mark.parametrize(
     ("word", "held", "remedy"),
     [
-        ("circuit open", "circuit open after 5 failures, next probe in 21 s", "check that its server runs"),
-        ("denied", "3 different events denied, next probe in 21 s", "correct what its answer objects to"),
+        (
+            "circuit open",
+            "circuit open after 5 consecutive failures, next probe in 21 s",
+            "`gateway destinations resume crm`",
+        ),
+        ("denied", "3 different events denied, next probe in 21 s", "fix what its answer objects to"),
         ("giving up", "", "`gateway replay --dead --destination crm`"),
         ("paused", "paused by ada: an upgrade", "`gateway destinations resume crm`"),
         ("paused", "paused in routes.yaml", "remove its paused: from routes.yaml"),
@@ -426,7 +450,6 @@ def test_dead_letters_are_counted_by_destination_while_no_gateway_runs(tmp_path,
 
 
 def test_a_warning_is_not_counted_as_a_problem_of_a_refused_file():
-    said = [Problem(Place("routes.yaml"), "wrong", "mend it"), Problem(Place("routes.yaml"), "odd", "", "warning")]
-    assert doctor.configuration(Path("routes.yaml"), ConfigError(said), is_running=False).said == (
-        "routes.yaml: 1 problem in the configuration"
-    )
+    wrong, odd = Problem(Place("routes.yaml"), "wrong", "fix it"), Problem(Place("routes.yaml"), "odd", "", "warning")
+    found = doctor.configuration(Path("routes.yaml"), ConfigError([wrong, wrong, odd]), is_running=False)
+    assert found.said == "routes.yaml: 2 problems in the configuration"

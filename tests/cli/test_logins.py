@@ -115,7 +115,7 @@ def test_doctor_tries_a_grant_that_needs_no_login_if_it_may_go_online(tmp_path):
             assert found.verdict == verdict
             assert secret not in found.said
         assert found.said.startswith("no access token: 127.0.0.1 issues no token: invalid_client")
-        assert found.remedy == "correct auth.oauth2, or what its server knows of the client"
+        assert found.remedy == "correct auth.oauth2, or the client as it is registered at its server"
 
 
 def test_explain_and_the_list_of_destinations_say_where_a_token_comes_from(tmp_path):

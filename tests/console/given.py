@@ -56,7 +56,7 @@ def a_delivery(number: int = 1, **changes) -> dict[str, Any]:
     return {
         "id": an_id("dlv", number), "event_id": an_id("evt", number), "route": "new-lead", "destination": "slack-leads",
         "state": "delivered", "attempts": 1, "due_in_s": None, "reason": "", "status": 200, "answer": "ok",
-        "behind": False, "digest": None, "gathered": 0, "waits_until": None, "held": "", "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", "waits_for": [], **changes,
+        "behind": False, "digest": None, "gathered": 0, "waits_until": None, "held": "", "last_error": None, "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", "waits_for": [], **changes,
     }  # fmt: skip
 
 
@@ -185,6 +185,9 @@ def an_attempt(number: int = 1, **changes) -> dict[str, Any]:
     }  # fmt: skip
 
 
+HELD = {"held": "circuit open after 7 consecutive failures, next probe in 14 s", "last_error": an_error()}
+
+
 def an_event(sample: str = "contact.updated", **changes) -> dict[str, Any]:
     """With a delivery that succeeded, one that is retried and one that is dead."""
     number = 36
@@ -205,7 +208,7 @@ def an_event(sample: str = "contact.updated", **changes) -> dict[str, Any]:
             {**a_delivery(1, **own, route="always/archive", destination="archive"), "attempts_made": [an_attempt(1, duration_ms=2.1, answer="")]},
             {**a_delivery(2, **own, route="customer-won"), "attempts_made": [an_attempt(1)]},
             {
-                **a_delivery(3, **own, route="contact-to-crm", destination="crm", state="pending", attempts=3, due_in_s=14.2, status=503, reason="answered 503"),
+                **a_delivery(3, **own, route="contact-to-crm", destination="crm", state="pending", attempts=3, due_in_s=14.2, status=503, reason="answered 503", **HELD),
                 "attempts_made": [
                     an_attempt(1, **retry, config="1c88e07d", next_s=1.1), an_attempt(2, **retry, config="1c88e07d", next_s=2.3, duration_ms=5002),
                     an_attempt(3, outcome="retry", status=None, reason="no answer within 5 s", answer="", next_s=18.9, duration_ms=5000),
@@ -249,14 +252,6 @@ def requests(type: str) -> list[dict[str, Any]]:
 
 
 KINDS = {"slack-leads": "slack", "slack-ops": "slack", "crm": "http", "archive": "file"}
-
-
-HOLDS = {
-    "crm": {
-        "why": "circuit open after 7 consecutive failures, next probe in 14 s",
-        "error": {"reason": an_error()["reason"]}, "at": an_error()["at"],
-    }
-}  # fmt: skip
 
 
 def activities() -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import console
+from gateway.console import story
+from gateway.operate.outcomes import deed
 from gateway.web.refusing import SECURITY_HEADERS
 from tests.console import given as g
 
@@ -24,7 +26,7 @@ def live(**changes) -> str:
 
 
 def event(**changes) -> str:
-    return console.event_page(g.a_shell(page=""), g.an_event(**changes), kinds=g.KINDS, holds={}).decode()
+    return console.event_page(g.a_shell(page=""), g.an_event(**changes), kinds=g.KINDS).decode()
 
 
 def activity(verb: str = "replay", **progress) -> str:
@@ -191,7 +193,7 @@ def test_a_refused_file_is_said_on_every_page_with_its_place():
 def test_who_may_only_look_is_offered_nothing_to_do():
     shell = g.a_shell(can_write=False)
     pages = [
-        console.event_page(shell, g.an_event(), kinds=g.KINDS, holds={}),
+        console.event_page(shell, g.an_event(), kinds=g.KINDS),
         console.destinations_page(shell, g.destinations()),
         console.dead_page(shell, g.groups(), [g.an_activity()], g.opened()),
     ]
@@ -267,14 +269,27 @@ def test_what_is_in_the_digest_of_another_says_so_and_has_no_attempts_to_miss(st
 
 def test_why_a_destination_is_held_is_said_once():
     why = "nobody has logged in yet: run `gateway login slack-leads`"
-    holds = {"slack-leads": {"why": f"paused by the gateway: {why}", "error": {"reason": why}, "at": g.NOW}}
-    waiting = g.a_delivery(1, state="pending", attempts=0, due_in_s=0.0, reason=why)
-    found = {**g.an_event(), "deliveries": [{**waiting, "attempts_made": []}]}
-    page = console.event_page(g.a_shell(), found, kinds=g.KINDS, holds=holds).decode()
+    waiting = g.a_delivery(
+        1, state="pending", attempts=0, due_in_s=0.0, reason=why, held=f"paused by the gateway: {why}", attempts_made=[]
+    )
+    page = event(deliveries=[{**waiting, "last_error": {"reason": why, "at": g.NOW}}])
     assert page.count("nobody has logged in yet") == 1
-    other = {"slack-leads": {**holds["slack-leads"], "error": {"reason": "answered 503"}}}
-    page = console.event_page(g.a_shell(), found, kinds=g.KINDS, holds=other).decode()
+    page = event(deliveries=[{**waiting, "last_error": {"reason": "answered 503", "at": g.NOW}}])
     assert page.count("last error of") == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "subject", "said", "icon", "marked"),
+    [
+        ("reload", "9f2c01ab: 1 route changed (new-lead)", "reload", "duplicate", "reload by sam"),
+        ("reload", "refused: 2 problems", "reload refused", "dead", "reload by sam (refused)"),
+        ("pause", "refused: by name", "pause", "paused", "pause by sam"),
+    ],
+)
+def test_a_reload_that_was_refused_says_so_wherever_it_is_named(verb, subject, said, icon, marked):
+    done = g.an_activity(verb=verb, subject=subject, by="sam", at=g.NOW, progress=None)
+    assert (deed(done), story.deed_icon(done)) == (said, icon)
+    assert [each["words"] for each in story.marks([done], g.NOW, subject)] == [marked]
 
 
 def test_a_shadow_is_called_one_on_the_pages_of_its_entry_and_of_its_source():
@@ -415,7 +430,7 @@ NESTED = json.loads("[" * 500 + "]" * 500)
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_any_payload_makes_a_page_of_a_bounded_size(payload):
-    page = console.event_page(g.a_shell(), g.an_event(payload=payload), kinds=g.KINDS, holds={})
+    page = console.event_page(g.a_shell(), g.an_event(payload=payload), kinds=g.KINDS)
     assert len(page) < 500_000
     assert b"<script>1" not in page
     assert "\u202e" not in page.decode()
@@ -642,7 +657,5 @@ def test_what_waits_gathers_and_is_in_a_digest_says_so():
     ("why", "said"), [("waits until Sun 01:00 (Asia/Tokyo)", "waiting, held"), ("", "waiting, due now")]
 )
 def test_what_is_due_and_held_does_not_say_that_it_goes_out_now(why, said):
-    waiting = {**g.a_delivery(1, state="pending", attempts=0, status=None, due_in_s=0.0), "attempts_made": []}
-    holds = {waiting["destination"]: {"why": why, "error": None, "at": ""}}
-    document = g.an_event(deliveries=[waiting])
-    assert said in console.event_page(g.a_shell(), document, kinds={}, holds=holds).decode()
+    waiting = g.a_delivery(1, state="pending", attempts=0, status=None, due_in_s=0.0, held=why, attempts_made=[])
+    assert said in event(deliveries=[waiting])

@@ -187,7 +187,7 @@ def test_an_answer_before_the_request_is_a_failed_attempt_and_nothing_is_sent() 
         patched.setattr(Transfer, "_is_allowed", is_allowed_later)
         [result] = sent(request(url))
     assert isinstance(result, AnswerBroken)
-    assert str(result) == "it answered before the request was sent, so it has not taken it"
+    assert str(result) == "it answered before the request was sent, so it has not accepted it"
     assert b"".join(received) == b""
 
 

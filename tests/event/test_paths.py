@@ -107,7 +107,7 @@ def test_a_path_has_names_after_dots_and_anything_in_brackets(text, path):
     [
         ("payload.a[", "has a bracket that is not closed", "write payload.a[0] or payload.a[*]"),
         ("payload.a[]", "has empty brackets", "write payload.a[*] for any element, or payload.a[0] for one"),
-        ("payload.a[0]b", "goes on after a bracket without a dot", "write payload.a[0].b"),
+        ("payload.a[0]b", "continues after a bracket without a dot", "write payload.a[0].b"),
         (
             "payload.data[email]",
             "has brackets around email, which is neither a position nor a name in quotes",

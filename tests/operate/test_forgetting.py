@@ -135,5 +135,5 @@ async def test_a_replay_of_a_forgotten_event_says_why_it_is_refused(tmp_path):
                     with pytest.raises(BodyGone, match=f"event {delivered} cannot be sent again: it was forgotten"):
                         await refused
             rerouted = await world.operations.preview(Move(verb="reroute", by="ann", ids=(delivered,)))
-            assert [each.fate for each in rerouted.diff] == ["its body is not kept any more: left as it is"]
+            assert [each.fate for each in rerouted.diff] == ["its body is no longer kept: left as it is"]
             assert json.loads((await world.store.event(delivered)).event.body)["forgotten"]["by"] == "ann"

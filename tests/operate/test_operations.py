@@ -291,6 +291,39 @@ async def test_a_preview_warns_when_a_later_event_of_the_same_record_was_deliver
 
 
 @story
+async def test_each_of_several_is_compared_with_what_was_delivered_to_its_own_destination_since(tmp_path):
+    with Sink() as sink:
+        two = f"""
+destinations: {{crm: {{url: {sink.url}/crm}}, erp: {{url: {sink.url}/erp}}}}
+routes:
+  - {{name: to-crm, to: crm, body: {{id: a}}}}
+  - {{name: to-erp, to: erp, where: {{attrs.id: {{lt: 100}}}}, body: {{id: a}}}}
+"""
+        async with World(tmp_path, two) as world:
+            received: dict[str, str] = {}
+
+            async def receive(name: str, id_: float, first_name: str) -> None:
+                received[name] = (await world.receive(a_contact(id_, first_name))).event_id
+                await world.turn()
+
+            sink.at("/", answer(422))
+            # The index has no words for 2.5.
+            for id_ in (1, 2, 2.5, 200):
+                await receive(f"dead {id_}", id_, "Old")
+            sink.at("/crm", answer(200))
+            for id_ in (1, 2.5, 200):
+                await receive(f"newer {id_}", id_, "Newer")
+            sink.at("/crm", answer(422))
+            await receive("dead again 1", 1, "Newest")
+            warnings = (await world.operations.preview(replay(*received.values()))).warnings
+            said = {(warning.split(":")[0], warning.partition(" delivered to ")[2].split()[0]) for warning in warnings}
+            assert said == {("contact 1", "crm"), ("contact 2.5", "crm"), ("contact 200", "crm")}
+            assert all(f"{received[f'newer {id_}']} (" in "".join(warnings) for id_ in (1, 2.5, 200))
+            # The newest was not delivered, and nothing was after it.
+            assert all(received["dead again 1"] not in warning for warning in warnings)
+
+
+@story
 async def test_a_warning_does_not_name_a_record_whose_id_is_redacted(tmp_path):
     with Sink(answer(422), answer(200)) as sink:
         async with World(tmp_path, to_crm(sink)) as world:

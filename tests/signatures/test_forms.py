@@ -1,10 +1,14 @@
 """How senders write a time and the bytes of a signature: each form is read strictly, in its one spelling."""
 
+import hashlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.model import Secret
 from gateway.signatures import Credential, Refused, Request, Scheme, Signature, Timestamp, Verified, Verifier
-from gateway.signatures.keys import ENCODERS, decoded
+from gateway.signatures.keys import DIGESTS, ENCODERS, HMACS, decoded, misformed
 from gateway.signatures.timestamps import UNITS, written_time
 
 NOW = 1704391525
@@ -75,3 +79,16 @@ def test_a_signature_over_an_http_date_is_what_openssl_computes(now, accepted):
     headers = [(b"x-signature", MADE), (b"x-timestamp", WRITTEN["http"])]
     found = verifier.verify(Request(headers=headers, body=b'{"a": 1}'), now)
     assert isinstance(found, Verified if accepted else Refused)
+
+
+@given(st.data(), st.sampled_from(sorted(HMACS | DIGESTS)), st.sampled_from(sorted(ENCODERS)))
+def test_a_digest_in_another_encoding_is_named_and_one_in_the_expected_encoding_is_not(data, algorithm, encoding):
+    size = hashlib.new((HMACS | DIGESTS)[algorithm]).digest_size
+    digest = data.draw(st.binary(min_size=size, max_size=size))
+    written = {encode(digest): name.removesuffix("-any-case") for name, encode in ENCODERS.items()}
+    expected = ENCODERS[encoding](digest)
+    assert misformed([b"?", expected], algorithm, encoding) == ""
+    for other in set(written) - {expected}:
+        assert f"{written[other]}, not in " in misformed([b"?", other], algorithm, encoding)
+    assert misformed([digest[1:].hex().encode()], algorithm, encoding).startswith("no signature of ")
+    assert misformed([b"?"], "ed25519", encoding) == ""

@@ -75,6 +75,7 @@ queries = st.builds(
     destination=st.sampled_from(["", "slack", "file", "gone"]),
     state=st.sampled_from([None, *DeliveryState]),
     words=st.sampled_from([(), ("ada",), ("Ada", "Bob"), ("a*",), ("é",), ("zoe",)]),
+    any_of=st.sampled_from([(), (("ada",),), (("bob",), ("é",)), (("zoe",), ("Ada", "Bob")), ((), ("zoe",))]),
     limit=st.integers(1, 5),
     since=st.sampled_from([None, 3, 9]),
     until=st.sampled_from([None, 2, 5]),
@@ -92,6 +93,11 @@ def fits(glob, type_):
 def has_words(words, text):
     there = text.lower().split()
     return all(any(o.startswith(w[:-1]) if w.endswith("*") else o == w for o in there) for w in map(str.lower, words))
+
+
+def has_asked(query, text):
+    either = query["any_of"] or [()]
+    return has_words(query["words"], text) and any(has_words(words, text) for words in either)
 
 
 async def stored(store, clock, events, indexed):
@@ -127,7 +133,7 @@ def expected(made, query):
             query["source"] in ("", source)
             and (not query["type"] or fits(query["type"], type_))
             and (not wanted or (there and query["state"] in (None, state)))
-            and has_words(query["words"], name)
+            and has_asked(query, name)
             and (query["since"] is None or age <= query["since"])
             and (query["until"] is None or age > query["until"])
         ):
@@ -146,13 +152,12 @@ def test_events_are_found_by_all_that_is_known_of_them(tmp_path_factory, kind_of
             made = await stored(store, clock, events, indexed)
             for query in asked:
                 ask = {name: value for name, value in query.items() if name not in ("since", "until")}
-                words = ask["words"]
                 asking = EventQuery(
                     **ask,
                     since_s=None if query["since"] is None else query["since"] + 0.5,
                     until_s=None if query["until"] is None else query["until"] + 0.5,
                 )
-                found = await looked_into(store, asking, lambda event, words=words: has_words(words, name_in(event)))
+                found = await looked_into(store, asking, lambda event, ask=ask: has_asked(ask, name_in(event)))
                 assert found == expected(made, query)
                 about = DeliveryQuery(
                     **{name: ask[name] for name in ("source", "type", "destination", "state", "limit")}
@@ -163,7 +168,8 @@ def test_events_are_found_by_all_that_is_known_of_them(tmp_path_factory, kind_of
                 assert {each.event_id for each in deliveries} == {
                     id_
                     for id_, _, _, destinations, _, _ in made
-                    if destinations and id_ in expected(made, {**query, "words": (), "since": None, "until": None})
+                    if destinations
+                    and id_ in expected(made, {**query, "words": (), "any_of": (), "since": None, "until": None})
                 }
         finally:
             await store.close()

@@ -1,10 +1,13 @@
 """The pages that show what leads where, what was refused, what people did, and what an entry would make of an event."""
 
+import asyncio
 import json
 from urllib.parse import urlencode
 
 import pytest
 
+from gateway.cli.offline import Offline
+from gateway.cli.show import _last_error
 from gateway.config import load
 from gateway.operate import refusals
 from gateway.operate.refusals import Which
@@ -365,6 +368,33 @@ async def test_what_waits_for_another_attempt_is_tried_at_once(tmp_path):
                 ("try", delivery["id"], "ann"),
             ]
             assert f"/events/{delivery['id']}" in (await desk.client.get("/activity", headers=HTML)).text
+
+
+@story
+async def test_what_waits_for_a_destination_that_is_down_names_its_last_error_whether_a_gateway_runs_or_not(tmp_path):
+    with Sink() as sink:
+        routes = to_crm(sink, retry={"for": "1d", "first": "1h"})
+    async with Desk(tmp_path, routes) as desk:
+        tried = [(await desk.receive(numbered(number))).event_id for number in range(5)]
+        await desk.turn()
+        held = (await desk.receive(numbered(5))).event_id
+        await desk.turn()
+
+        def stored(event_id: str):
+            with Offline.opened(
+                f"sqlite:///{tmp_path}/gateway.db", lambda: desk.gateway.config, has_file=True
+            ) as found:
+                return found.event(event_id)
+
+        for event_id, attempts in ((tried[0], 1), (held, 0)):
+            for document in ((await desk.ask(f"/api/events/{event_id}"))[1], await asyncio.to_thread(stored, event_id)):
+                [delivery] = document["deliveries"]
+                assert len(delivery["attempts_made"]) == attempts
+                assert delivery["held"].startswith("circuit open after 5 consecutive failures")
+                assert "refused" in delivery["last_error"]["reason"].lower()
+                assert ("last error of crm" in _last_error(delivery)) == (attempts == 0)
+            page = (await desk.client.get(f"/events/{event_id}", headers=HTML)).text
+            assert ("last error of <bdi>crm</bdi>" in page) == (attempts == 0)
 
 
 @story

@@ -124,15 +124,16 @@ def test_a_request_signed_at_another_time_says_whose_clock_to_look_at(tmp_path, 
             ', verify: {handshake_token: "${META_VERIFY_TOKEN}"}',
             (
                 "The verify token entered at Meta (WhatsApp, Instagram, Messenger) differs from the one under verify: "
-                "{handshake_token: ...} of the source (${META_VERIFY_TOKEN}, which is read at start): make them the same."
+                "{handshake_token: ...} of the source: make them the same. The one here comes from ${META_VERIFY_TOKEN}, which "
+                "is read at start."
             ),
         ),
         (
             "",
             (
                 "Without verify: {handshake_token: ...}, the verify token entered at Meta (WhatsApp, Instagram, Messenger) has "
-                "to be the source's secret (${META_APP_SECRET}, which is read at start): set handshake_token to the token that "
-                "was entered there."
+                "to be the source's secret: set handshake_token to the token that was entered there. The secret comes from "
+                "${META_APP_SECRET}, which is read at start."
             ),
         ),
     ],

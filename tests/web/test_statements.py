@@ -9,6 +9,7 @@ import apsw
 import asyncpg
 import pytest
 
+from gateway.operate.operations import MOST_LOOKED_AT
 from gateway.store import migrate
 from gateway.store.queries import DeliveryQuery
 from tests import postgres
@@ -20,8 +21,8 @@ from tests.world import story
 
 #: Where statements are noted that the task of a test asks, itself or in a thread.
 ASKED: ContextVar[list[str] | None] = ContextVar("asked", default=None)
-#: And as many rows.
-DESTINATIONS = 12
+#: And as many rows. Each event has two deliveries: a preview looks for what newer ones have overtaken up to 20.
+DESTINATIONS = MOST_LOOKED_AT // 2
 
 
 def note(statement: str) -> None:
@@ -91,8 +92,7 @@ PAGES = {
     "/destinations": 18,
     "/events/{event}": 22,
     "/discard?state=dead&destination=crm&which=all": 36,
-    # With more than 20 deliveries: before, it looks for what each of them would overtake.
-    "/replay?ids={all}&state=dead&which=ids": 50,
+    "/replay?ids={all}&state=dead&which=ids": 80,
     "/api/events": 12,
     "/api/events?destination=crm&state=dead": 12,
     "/api/deliveries?state=dead": 24,

@@ -92,7 +92,7 @@ def discard(**given: Any) -> None:
     required=True,
     metavar="TEXT",
     shell_complete=complete.fields,
-    help="What their events have: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
+    help="What their events contain: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
 )
 @click.option("--reason", default="", metavar="TEXT", help="Reason, shown in `gateway activity`.")
 @click.option("--dry-run", is_flag=True, help="Count the events and change nothing.")
@@ -101,11 +101,11 @@ def discard(**given: Any) -> None:
 @options.config
 @options.server
 def forget(**given: Any) -> None:
-    """Erase every event of somebody, for good.
+    """Erase every event of a person for good.
 
-    Bodies, headers, answers, reasons and keys are removed from the whole store, refused requests that mention the
-    value, too. Deliveries that wait or are dead are discarded. Each event keeps its id, and says who erased it and when.
-    Backups are not changed.
+    Removes bodies, headers, answers, reasons and keys from the whole store, and refused requests that mention the value.
+    Waiting and dead deliveries are discarded. Each event keeps its id, and says who erased it and when. Backups are not
+    changed.
     """
     from gateway.cli import forget as forgetting
 
@@ -199,7 +199,7 @@ def pause(before: Any, /, **given: Any) -> None:
 @destinations.command("resume")
 @_one
 def resume(before: Any, /, **given: Any) -> None:
-    """Resume a paused destination and send what has waited."""
+    """Resume a paused destination and send what has waited; try one whose circuit is open at once."""
     from gateway.cli import holding
 
     sys.exit(holding.free("resume", **_either(before, given)))
@@ -229,7 +229,7 @@ def unmute(before: Any, /, **given: Any) -> None:
 @click.command("reload", cls=Verb)
 @click.option(
     "--all", "all_", is_flag=True,
-    help="Every replica reloads its own files, once the one that you ask has accepted its own.",
+    help="Have every replica reload its own files, once the one you ask has accepted its own.",
 )  # fmt: skip
 @options.url
 @options.as_json

@@ -110,7 +110,7 @@ def _logged(given: dict[str, Any]) -> dict[str, Any]:
 def backup(**given: Any) -> None:
     """Copy the store to FILE, even while a gateway is running.
 
-    To restore it, stop the gateway and replace the store with the copy. A database is backed up by pg_dump.
+    To restore it, stop the gateway and replace the store with the copy. Back up a database with pg_dump.
     """
     from gateway.cli import backup as backups
 
@@ -123,7 +123,7 @@ def backup(**given: Any) -> None:
 def migrate(**given: Any) -> None:
     """Bring a database to the schema of this release.
 
-    Replicas of the release before go on running meanwhile. A file needs no such step: it is migrated when it is opened.
+    Replicas of the previous release keep running meanwhile. A file needs no such step: it is migrated when it is opened.
     Behind a pooler, set GATEWAY_STORE_DIRECT to the URL of the server itself.
     """
     from gateway.cli import migrate as migration
@@ -150,10 +150,10 @@ def migrate(**given: Any) -> None:
 )
 @options.as_json
 def copy(**given: Any) -> None:
-    """Copy everything in a store to a store of another kind, or of the same.
+    """Copy everything in a store to another store, of another kind or of the same.
 
-    Stop every gateway that uses either of them first. A copy that was interrupted continues when it is started again.
-    At the end both are compared: numbers of rows and checksums. The store that is copied stays as it is.
+    First stop every gateway that uses either of them. An interrupted copy continues when you start it again. At the end,
+    row counts and checksums of both are compared. The store that you copy from is not changed.
     """
     from gateway.cli import copy as copies
 

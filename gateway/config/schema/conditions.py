@@ -164,7 +164,7 @@ def _path(reading: Reading, pair: Pair) -> Path | None:
     key = pair.key.text
     if _DOTTED_STAR.search(key):
         right = _DOTTED_STAR.sub("[*]", key)
-        reading.error(pair.key, f'"{key}": * is no element of a list here', f"write {right} for any of them")
+        reading.error(pair.key, f'"{key}": * is not an element of a list here', f"write {right} for any of them")
         return None
     if at_end := foreign.operator_at_end(key):
         field, word = at_end

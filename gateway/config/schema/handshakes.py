@@ -39,7 +39,7 @@ def _answer(reading: Reading, node: Node, label: str) -> object:
 class ProbeKeys(Section):
     noun = "handshake.probe"
     method: str | None = key(_METHOD, "its method; HEAD if left out")
-    when: Mapping[str, object] | None = key(_values, "what tells it from other requests: {query.test: ping}")
+    when: Mapping[str, object] | None = key(_values, "what distinguishes it from other requests: {query.test: ping}")
     token: Words | None = key(values.words, "where it shows the handshake token: query.token")
     verify: "VerifyKeys | Scalar | None" = key(read_verify, "how it is verified, as under verify of a source")
 
@@ -48,7 +48,7 @@ class ProbeKeys(Section):
 class EchoKeys(Section):
     noun = "handshake.echo"
     method: str | None = key(_METHOD, "its method; GET if left out, POST for json_echo")
-    when: Mapping[str, object] | None = key(_values, "what tells it from other requests: {hub.mode: subscribe}")
+    when: Mapping[str, object] | None = key(_values, "what distinguishes it from other requests: {hub.mode: subscribe}")
     token: Words | None = key(values.words, "where it shows the handshake token: hub.verify_token")
     verify: "VerifyKeys | Scalar | None" = key(
         read_verify, "how it is verified, as under verify of a source; none answers anyone, as plain text"
@@ -70,7 +70,9 @@ class EchoKeys(Section):
 class HmacKeys(Section):
     noun = "handshake.hmac_reply"
     method: str | None = key(_METHOD, "its method; POST if left out")
-    when: Mapping[str, object] | None = key(_values, "what tells it from events: {payload.event: url_validation}")
+    when: Mapping[str, object] | None = key(
+        _values, "what distinguishes it from events: {payload.event: url_validation}"
+    )
     token: Words | None = key(values.words, "where it shows the handshake token: query.token")
     verify: "VerifyKeys | Scalar | None" = key(read_verify, "how it is verified; as an event if left out")
     of: Words | None = key(values.words, "where the value to sign is: payload.plainToken", required=True)
@@ -86,7 +88,7 @@ class HmacKeys(Section):
 class ConstantKeys(Section):
     noun = "handshake.constant"
     method: str | None = key(_METHOD, "its method; POST if left out")
-    when: Mapping[str, object] | None = key(_values, "what tells it from events: {payload.type: 1}")
+    when: Mapping[str, object] | None = key(_values, "what distinguishes it from events: {payload.type: 1}")
     token: Words | None = key(values.words, "where it shows the handshake token: query.token")
     verify: "VerifyKeys | Scalar | None" = key(read_verify, "how it is verified; as an event if left out")
     answer: object = key(_answer, "the answer: {type: 1}")

@@ -54,7 +54,7 @@ def _moment(value: object) -> datetime:
     except (ValueError, OverflowError, OSError, TypeError, IndexError):
         pass
     if isinstance(value, str) and _NO_TIME.fullmatch(value):
-        raise trouble_with(value, 'date: {} is no time: write date(default="...")')
+        raise trouble_with(value, 'date: {} is not a time: write date(default="...")')
     raise trouble_with(value, "date: {} is neither an ISO 8601 or RFC 2822 time nor seconds since 1970")
 
 

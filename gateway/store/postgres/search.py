@@ -115,7 +115,7 @@ class Searcher:
         if query.destination or query.state is not None:
             streams.append(await self._of_deliveries(query.destination, query.state, None, last))
         indexed_from = 0
-        if match := index.query_of(query.words):
+        if match := index.query_of(query.words, query.any_of):
             oldest, _ = await self._ends()
             indexed_from = (before and before.indexed_from) or await self._fresh_from(first)
             newer = OneByOne(self._connection, match, indexed_from, self._effort)

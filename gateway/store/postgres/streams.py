@@ -13,18 +13,30 @@ FIRST_ROWS: Final = 32
 MOST_ROWS: Final = 256
 #: Rows that the index of words gives at a time.
 WORD_ROWS: Final = 2_000
-#: Rows that an event counts for whose words are looked up.
+#: Events that the index of words gives at most: it gives all of a day before the newest is known, and a million takes seconds.
+FEW_INDEXED: Final = 20_000
+#: The same for a word that is common on a day, but not lately.
+MOST_INDEXED: Final = 500_000
+#: Events of such a day that are looked at one by one at a time.
+COMMON_ROWS: Final = 5_000
+#: Rows that an event counts for whose words are looked up, among the newest events and on such a day.
 LOOK_EFFORT: Final = 2
+COMMON_EFFORT: Final = 0.4
 #: Above every number of an event.
 _HIGHEST: Final = 1 << 63
 
-# OFFSET: the index of words is asked first, whatever the order by number would promise.
+# MATERIALIZED: the index of words is asked first, whatever the order by number would promise. ``>=`` the first number of a
+# day: with ``>`` the last one before it, the partition of that day would be looked into as well.
 _WITH_WORDS: Final = """
-(SELECT seq FROM (SELECT seq FROM word WHERE words @@ $1::text::tsquery AND seq > $2 AND seq <= $3 OFFSET 0) w
-    ORDER BY seq DESC LIMIT $4)
-UNION ALL
-(SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
-ORDER BY 1 DESC LIMIT $4
+WITH found AS MATERIALIZED (
+    SELECT seq FROM word WHERE words @@ $1::text::tsquery AND seq >= $2 AND seq <= $3 LIMIT $5 + 1
+)
+SELECT (SELECT count(*) FROM found) <= $5, array(
+    (SELECT seq FROM found ORDER BY seq DESC LIMIT $4)
+    UNION ALL
+    (SELECT seq FROM word WHERE words IS NULL AND seq >= $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
+    ORDER BY 1 DESC LIMIT $4
+)
 """
 # A look-up for each event; one that has no words in the index passes.
 _LOOKED_AT: Final = """
@@ -87,24 +99,6 @@ class Indexed(_Slices):
         return rows, down_to
 
 
-class Worded(_Slices):
-    """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time."""
-
-    def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
-        super().__init__(connection, effort, WORD_ROWS, oldest)
-        self._match = match
-        self._days = 1
-
-    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
-        after = (((seq >> DAY_BITS) - self._days + 1) << DAY_BITS) - 1
-        rows = [row[0] for row in await self._connection.fetch(_WITH_WORDS, self._match, after, seq, self._size)]
-        self._effort.spend(len(rows) + 1)
-        if len(rows) == self._size:
-            return rows, rows[-1] - 1
-        self._days *= 2
-        return rows, after
-
-
 class OneByOne(_Slices):
     """Events whose words match, of those that the index may not have yet.
 
@@ -122,6 +116,50 @@ class OneByOne(_Slices):
         self._size = min(self._size * 2, WORD_ROWS)
         is_enough = self._effort.left <= 0 and not found and count
         return [lowest] if is_enough else found or (), down_to
+
+
+class Worded(_Slices):
+    """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time.
+
+    On a day that has many of them, events are looked at one by one as long as that finds some.
+    """
+
+    def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
+        super().__init__(connection, effort, WORD_ROWS, oldest)
+        self._match = match
+        self._days = 1
+        self._most = FEW_INDEXED
+        #: The first number of the day whose events are looked at one by one; above every number if there is none.
+        self._common = _HIGHEST
+
+    async def _slice(self, seq: int) -> tuple[Sequence[int], int]:
+        if seq >= self._common:
+            return await self._of_common_day(seq)
+        first = ((seq >> DAY_BITS) - self._days + 1) << DAY_BITS
+        is_all, rows = await self._connection.fetchrow(_WITH_WORDS, self._match, first, seq, self._size, self._most)
+        self._effort.spend(len(rows) + 1)
+        if not is_all:
+            self._common, self._days = first if self._days == 1 else _HIGHEST, 1
+            return (), seq
+        if len(rows) == self._size:
+            return rows, rows[-1] - 1
+        self._days, self._most = self._days * 2, FEW_INDEXED
+        return rows, first - 1
+
+    async def _of_common_day(self, seq: int) -> tuple[Sequence[int], int]:
+        after = self._common - 1
+        found, lowest, count = await self._connection.fetchrow(_LOOKED_AT, self._match, after, seq, COMMON_ROWS)
+        self._effort.spend(int(COMMON_EFFORT * count) + 1)
+        if count < COMMON_ROWS:
+            self._common, self._most = _HIGHEST, FEW_INDEXED
+            return found or (), after
+        if not found and self._most == FEW_INDEXED:
+            # The newest may be far: the index knows where.
+            self._common, self._most = _HIGHEST, MOST_INDEXED
+        elif not found and self._effort.left <= 0:
+            # As of ``OneByOne``: the search ends there.
+            return [lowest], lowest - 1
+        return found or (), lowest - 1
 
 
 class Then:

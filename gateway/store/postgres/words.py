@@ -66,8 +66,14 @@ def folded(word: str) -> str:
     return word[:LONGEST].translate(_FOLDED)
 
 
-def query_of(words: Sequence[str]) -> str:
-    """For ``@@``; empty if nothing in these is a word. ``ada*`` is a prefix."""
+def query_of(words: Sequence[str], any_of: Sequence[Sequence[str]] = ()) -> str:
+    """For ``@@``: all of ``words``, and all of one of ``any_of``; empty if nothing in these is a word. ``ada*`` is a prefix."""
+    either = [_all_of(each) for each in any_of]
+    parts = [_all_of(words), f"({' | '.join(either)})" if all(either) and either else ""]
+    return " & ".join(filter(None, parts))
+
+
+def _all_of(words: Sequence[str]) -> str:
     found = [(part, word.endswith(f"{part}*")) for word in words for part in words_in(word)]
     # A word has no quotes and no backslashes, so that nothing in it is an operator.
     return " & ".join(f"'{folded(part)}'{':*' if is_begun else ''}" for part, is_begun in found)

@@ -149,13 +149,13 @@ def unchecked_message(path: str) -> str:
 
 def gone_message(path: str) -> str:
     return (
-        f"{path} was removed, replaced or truncated while it was in use, so nothing is accepted any more: "
-        "put it, or what is left of it, back and start again"
+        f"{path} was removed, replaced or truncated while it was in use, so no more events are accepted: "
+        "put it back, or what is left of it, and start again"
     )
 
 
 def log_gone_message(path: str) -> str:
     return (
-        f"{path}-wal was removed or replaced while it was in use, so nothing is accepted any more: what was stored has been "
+        f"{path}-wal was removed or replaced while it was in use, so no more events are accepted: what was stored has been "
         f"copied into {path}; keep other programs away from both files and start again"
     )

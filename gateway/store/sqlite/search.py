@@ -28,8 +28,15 @@ FRESH: Final = 300
 _FIRST: Final = 1
 
 
-def _matching(words: Sequence[str]) -> str:
-    """For MATCH; quoted, so that nothing in a word is an operator but a star at its end."""
+def _matching(words: Sequence[str], any_of: Sequence[Sequence[str]]) -> str:
+    """For MATCH: all of ``words``, and all of one of ``any_of``; empty: nothing in these is a word."""
+    either = [_all_of(each) for each in any_of]
+    parts = [_all_of(words), f"({' OR '.join(either)})" if all(either) and either else ""]
+    return " AND ".join(filter(None, parts))
+
+
+def _all_of(words: Sequence[str]) -> str:
+    """Quoted, so that nothing in a word is an operator but a star at its end."""
     found = [(part, word.endswith(f"{part}*")) for word in words for part in words_in(word)]
     return " AND ".join(f'"{part}"{"*" if is_begun else ""}' for part, is_begun in found)
 
@@ -128,7 +135,7 @@ class Searcher:
         newer_than = max(before.after if before else 0, Place.read(query.after).at if query.after else 0)
         first = self._first(before, query.until_s)
         indexed_from = 0
-        if match := _matching(query.words):
+        if match := _matching(query.words, query.any_of):
             indexed_from = (before and before.indexed_from) or max(first - FRESH, _FIRST)
             streams.append(self._with_words(match, indexed_from))
         search = self._search(streams, first, max(self._since(query.since_s), newer_than + 1))

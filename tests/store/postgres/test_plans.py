@@ -10,7 +10,7 @@ import pytest
 from gateway.model import DeliveryState
 from gateway.store import migrate, open_reads
 from gateway.store.copying import EVENTS as EVENTS_AT_A_TIME
-from gateway.store.postgres import schema, tables, words
+from gateway.store.postgres import schema, streams, tables, words
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING
 from gateway.store.postgres.copying import PostgresSide
@@ -52,7 +52,8 @@ def database(request):
             "INSERT INTO attempt SELECT seq | 3, 1, at, at, 0.1, 'delivered', 200, '', '', '', 1, '', NULL FROM g",
             "INSERT INTO tally SELECT destination, 'pending', '', count(*) FROM queue GROUP BY 1",
             "INSERT INTO tally SELECT destination, state, cause, count(*) FROM done GROUP BY 1, 2, 3",
-            "INSERT INTO word SELECT seq, array_to_tsvector(ARRAY['ada', md5(i::text), i::text]) FROM g",
+            f"""INSERT INTO word SELECT seq, array_to_tsvector(
+                ARRAY['ada', md5(i::text), i::text, CASE WHEN i <= {EVENTS} - 2000 THEN 'until' ELSE 'then' END]) FROM g""",
             "UPDATE indexed SET upto = (SELECT max(seq) FROM event)",
             "VACUUM ANALYZE word",
             "ANALYZE",
@@ -172,6 +173,26 @@ def test_a_part_of_a_copy_looks_at_few_rows(database, monkeypatch):
     for query, mode, plan in explained:
         assert max(map(looked_at, nodes(plan))) <= FEW, query
         assert mode == "force_custom_plan", "one for any numbers would be another one"
+
+
+@pytest.mark.parametrize("ask", ["events", "candidates"])
+def test_a_search_for_a_word_that_all_but_the_newest_events_have_fetches_few_of_them(database, monkeypatch, ask):
+    monkeypatch.setattr(streams, "FEW_INDEXED", FEW // 2)
+    monkeypatch.setattr(streams, "COMMON_ROWS", FEW // 2)
+    query = EventQuery(words=("until",), limit=16)
+
+    async def scenario():
+        async with open_reads(database) as reads:
+            page = await getattr(reads, ask)(query)
+        assert len(page.rows) == 16
+        async for statement, plan in explained(
+            database, await asked(database, lambda reads: getattr(reads, ask)(query))
+        ):
+            # The index alone says of all of them where they are, many at a time.
+            fetched = [looked_at(node) for node in nodes(plan) if node["Node Type"] != "Bitmap Index Scan"]
+            assert max(fetched) <= FEW, statement
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from gateway.store.postgres import search, streams
 from gateway.store.postgres.tables import DAY_S
 from gateway.store.queries import EventQuery
 from tests.store.database import PostgresKind
@@ -126,6 +127,45 @@ def test_in_the_first_minute_of_a_day_an_event_of_the_day_before_may_still_come(
         clock.move(60.0)
         await indexed(store)
         assert await left(beside) == 0
+
+    on_store(kind, scenario)
+
+
+#: Of the days, the newest first: how many events have the word, and of how many; those that have it came first.
+DISTRIBUTIONS = {
+    "a common word": [(30, 40), (40, 40), (3, 40)],
+    "common on the first day only": [(0, 40), (0, 40), (40, 40)],
+    "common, but not lately": [(12, 40), (0, 0), (40, 40), (1, 1)],
+    "rare": [(1, 40), (0, 40), (2, 40)],
+}
+
+
+@pytest.mark.parametrize("most", [5, 15, 1_000])
+@pytest.mark.parametrize("effort", [25, 20_000])
+@pytest.mark.parametrize("days", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_however_common_a_word_is_its_events_are_found_page_by_page(kind, monkeypatch, days, effort, most):
+    for name, value in {"FEW_INDEXED": 4, "MOST_INDEXED": most, "COMMON_ROWS": 6, "WORD_ROWS": 16}.items():
+        monkeypatch.setattr(streams, name, value)
+    monkeypatch.setattr(search, "FRESH", 2)
+
+    async def scenario(store, beside, clock):
+        expected = []
+        for having, of in reversed(days):
+            for number in range(of):
+                event = named("ada" if number < having else "bob")
+                await store.append([event])
+                expected += [event.event.id] * (number < having)
+            await indexed(store)
+            clock.move(DAY_S)
+            await indexed(store)
+        ids, before = [], ""
+        while True:
+            page = await store.candidates(EventQuery(words=("ada",), effort=effort, before=before, limit=7))
+            ids += [row.event.id for row in page.rows if b"ada" in row.event.body]
+            if not page.next:
+                break
+            before = page.next
+        assert ids == expected[::-1]
 
     on_store(kind, scenario)
 
