@@ -19,7 +19,8 @@ from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import direct, weave
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.foreign import advice
-from gateway.render.grammar import Refused, SeveralRefused, check_markup, check_tags, did_you_mean
+from gateway.render.brackets import check_markup, check_tags
+from gateway.render.grammar import Refused, SeveralRefused, did_you_mean
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
@@ -282,7 +283,7 @@ class Compiler:
         except Refused as refused:
             foreign = advice(source, refused.line, is_bare=start == "truth")
             if foreign is not None:
-                raise source.refused(*foreign) from None
+                raise source.refused_at(*foreign) from None
             each = refused.each if isinstance(refused, SeveralRefused) else (refused,)
             problems = (source.problem(one.line, one.message, one.hint, value=one.value) for one in each)
             raise TemplateRefused(*problems) from None
@@ -291,11 +292,12 @@ class Compiler:
             if opened is not None and source.line(opened.at) <= error.lineno:
                 raise source.refused_at(opened.at, opened.message, opened.hint) from None
             foreign = advice(source, error.lineno, is_bare=start == "truth")
-            block = block_left_open(source.text) if _OF_BLOCKS.match(error.message or "") else None
-            if block is not None and foreign is None:
+            if foreign is not None:
+                raise source.refused_at(*foreign) from None
+            if _OF_BLOCKS.match(error.message or "") and (block := block_left_open(source.text)) is not None:
                 raise source.refused_at(block.at, block.message, block.hint) from None
-            words = foreign or (error.lineno, *_in_plain_words(error.message or "syntax error", start))
-            raise source.refused(*words) from None
+            words = _in_plain_words(error.message or "syntax error", start)
+            raise source.refused(error.lineno, *words) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
             raise source.refused(1, f"the template is too deep or too large: {error}") from None
         return (code, cost, whole, reduce(or_, keys, Keys()), direct.closure(tree)), alone

@@ -64,7 +64,6 @@ _WRITTEN: Final = [
         ("JavaScript", r"%else if (.+)", "{{% elif {0} %}}"),
         ("JavaScript", r"([\w.]+)\.map\((\w+) *=> *\2\.(\w+)\)", '{{{{ {0} | map("{2}") | join(", ") }}}}'),
         ("JavaScript", r"([^?|]+?)\s*\?\?\s*(.+)", "{{{{ {0} | default({1}, true) }}}}"),
-        ("JavaScript", r"([\w.]+)\?\.(\w+)", "{{{{ {0}.{1} }}}}: a field of a missing field is missing, too"),
         ("JavaScript", r"([\w.]+)\.toUpperCase\(\)", "{{{{ {0} | upper }}}}"),
         ("JavaScript", r"([\w.]+)\.toLowerCase\(\)", "{{{{ {0} | lower }}}}"),
         ("JavaScript", r"([\w.]+)\.toFixed\((\d+)\)", "{{{{ {0} | number({1}) }}}}"),
@@ -73,6 +72,8 @@ _WRITTEN: Final = [
         ("Python", r"f([\"']).*", "the text itself, with each value in braces: No. {{{{ attrs.id }}}}"),
         # JSONPath
         ("JSONPath", rf"\$\.({_PATH})", "{{{{ payload.{0} }}}}"),
+        ("JSONPath", r"%for\s+(\w+)\s+in\s+([\w.]+)\[\*\]\s*\Z", "{{% for {0} in {1} %}}"),
+        ("JSONPath", r"([\w.]+)\[\*\]\s*\Z", "{{% for one in {0} %}}{{{{ one.name }}}}{{% endfor %}}"),
         ("JSONPath", r"([\w.]+)\[\*\]\.(\w+)", '{{{{ {0} | map("{1}") | join(", ") }}}}'),
         # Twig
         ("Twig", r"%elseif (.+)", "{{% elif {0} %}}"),
@@ -148,6 +149,12 @@ INSTEAD_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys(("nl2br", "linebreaks", "linebreaksbr", "newline_to_br"), "write lines, which keeps line breaks"),
     **dict.fromkeys(("format", "floatformat", "number_format"), "write number(2)"),
     "currency": 'write money("EUR")',
+    **dict.fromkeys(("money_with_currency", "money_without_trailing_zeros"), "write money(attrs.currency)"),
+    "d": "write default",
+    **dict.fromkeys(
+        ("regex_search", "regex_match", "regex_findall", "match", "matches"),
+        "write a condition under where: attrs.name: {regex: '^A'}",
+    ),
     **dict.fromkeys(("substring", "substr", "slice"), "write [:3] after the value, or truncate(3)"),
     **dict.fromkeys(("strftime", "time", "format_date", "datetimeformat"), 'write date("%d.%m.%Y")'),
     "attr": 'write payload["name"]',
@@ -179,29 +186,52 @@ LONGEST_TAG: Final = 300
 
 
 def advice(text: TemplateText, line: int, *, is_bare: bool = False) -> tuple[int, str, str] | None:
-    """The line, what is wrong and what to write, for the first tag in foreign syntax on or after a line, or before it.
+    """The character, what is wrong and what to write, for the first tag in foreign syntax on or after a line, or before it.
 
     ``is_bare``: the text is one expression, which its author writes without braces.
     """
     found = list(_found(text))
-    after = (each for each in found if each[0] >= line)
+    after = (each for each in found if text.line(each[0]) >= line)
     first = next(after, found[-1] if found else None)
+    if first is not None and first[1].endswith(_OF_GO):
+        # Jinja reads {{ range .Items }} as a field, and stumbles over its {{ end }}.
+        first = next(each for each in found if each[1].endswith(_OF_GO))
     if first is None or not is_bare:
         return first
     return first[0], first[1], _BRACED.sub(r"write \1", first[2])
 
 
+_OF_GO: Final = "the syntax of Go"
+_GO_BLOCK: Final = re.compile(r"-?\s*(range|if|with|end)\b")
+
+
 def _found(text: TemplateText) -> Iterator[tuple[int, str, str]]:
+    opened: list[str] = []
     for tag in _TAG.finditer(text.text):
         # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
         content = f"%{tag[2].strip()}" if tag[1] is None else _DASHED.sub("", tag[0][2:-2]).strip()
         if len(content) <= LONGEST_TAG and (known := _read(content)):
-            yield text.line(tag.start()), *known
+            message, hint = known
+            # Inside a range, a dot is the element.
+            is_element = "range" in opened and message.endswith(_OF_GO)
+            yield tag.start(), message, hint.replace("payload.", "one.") if is_element else hint
+        if block := _GO_BLOCK.match(content):
+            opened = opened[:-1] if block[1] == "end" else [*opened, block[1]]
+
+
+#: Steps of JavaScript into what may be missing, outside of texts.
+_OPTIONAL: Final = re.compile(r"(\"[^\"]*\"|'[^']*')|\?(?=\.[A-Za-z_])|\?\.(?=\[)")
 
 
 def _read(content: str) -> tuple[str, str] | None:
+    plain = _OPTIONAL.sub(lambda found: found[1] or "", content)
     # A comprehension in braces begins as Handlebars' own braces do, and a question ends in what JavaScript has elsewhere, too.
-    return _read_whole(content, _READ[:2]) or _read_by_pattern(content) or _read_whole(content, _READ[2:])
+    found = _read_whole(plain, _READ[:2]) or _read_by_pattern(plain) or _read_whole(plain, _READ[2:])
+    if plain == content:
+        return found
+    tag = f"{{{plain} %}}" if plain.startswith("%") else f"{{{{ {plain} }}}}"
+    hint = found[1] if found else f"write {tag}: a field of a missing field is missing, too"
+    return _said(content, "JavaScript", "")[0], hint
 
 
 def _read_whole(content: str, languages: Sequence[tuple[str, Callable[[str], str]]]) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
 from gateway.render.foreign import FUNCTIONS_ELSEWHERE, INSTEAD_OF, INSTEAD_OF_NAMES, INSTEAD_OF_TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.values import Trouble
-from gateway.wording import suggest
+from gateway.wording import closest, suggest
 
 #: Tests of other templates after ``is not``, which is read first, and what is written here.
 _OPPOSITES: Mapping[str, str] = {
@@ -90,46 +90,6 @@ class SeveralRefused(Refused):
     def __init__(self, each: Sequence[Refused]) -> None:
         self.each = each
         super().__init__(each[0].line, each[0].message, each[0].hint, each[0].value)
-
-
-def check_markup(tree: nodes.Template, hint: str) -> None:
-    """Refuse a value inside a chat's angle brackets: ``<{{ x }}>`` is a mention or a link of the sender's choice."""
-    is_open = False
-    for child in (child for output in tree.find_all(nodes.Output) for child in output.nodes):
-        if isinstance(child, nodes.TemplateData):
-            last = _BRACKET.findall(child.data)[-1:]
-            is_open = last[0] != ">" if last else is_open
-        elif is_open and not (isinstance(child, nodes.Filter) and child.name == "mrkdwn_raw"):
-            raise Refused(
-                child.lineno,
-                "a value inside <...> is live markup of the sender's choice",
-                hint,
-            )
-
-
-#: The end of markup, and its beginning: ``a < b`` is not one.
-_BRACKET = re.compile(r">|<(?=[!@#\w]|\Z)")
-
-
-def check_tags(tree: nodes.Template) -> None:
-    """Refuse a value inside a tag without quotes, in a text of a chat that has HTML's tags."""
-    before = ""
-    for child in (child for output in tree.find_all(nodes.Output) for child in output.nodes):
-        if isinstance(child, nodes.TemplateData):
-            # What is before the last tag does not matter.
-            written = before + child.data
-            before = written[max(written.rfind("<"), 0) :]
-            continue
-        tag = _OPEN_TAG.search(before)
-        if tag is not None and not (tag[0].count('"') % 2 or tag[0].count("'") % 2):
-            raise Refused(
-                child.lineno, "a value inside a tag has no quotes, so it could be any of it", 'write href="{{ ... }}"'
-            )
-        before = f"{before}\0"
-
-
-#: A tag that a text ends in.
-_OPEN_TAG = re.compile(r"<(?:[A-Za-z/][^<>]*)?\Z")
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
@@ -237,11 +197,15 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return _misread(node.lineno, name, first)
         case nodes.Mod(left=nodes.Const(value=str())):
             message = "% is the remainder of a division, and puts no value into a text"
-            return Refused(node.lineno, message, f"join texts and values with ~: 'No. ' ~ {_shown(node.right)}")
+            return Refused(node.lineno, message, f"join texts and values with ~: {_as_joined(node)}")
         case nodes.BinExpr() if isinstance(node, _ARITHMETIC):
             return _filtered_first(node)
         case nodes.Not(node=nodes.Test(name=name) as test) if name in _OPPOSITES:
             return Refused(node.lineno, f'unknown test "{name}"', f"write {_OPPOSITES[name].format(_shown(test.node))}")
+        case nodes.Test(name=("match" | "search" | "regex") as name, args=[nodes.Const(value=str() as pattern), *_]):
+            begin = "^" if name == "match" and not pattern.startswith("^") else ""
+            hint = f"write a condition under where: {_shown(node.node)}: {{regex: {_quoted(begin + pattern)}}}"
+            return Refused(node.lineno, f'unknown test "{name}"', hint)
         case nodes.Test(name=name) if name not in TESTS:
             hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
             return Refused(node.lineno, f'unknown test "{name}"', hint)
@@ -249,6 +213,15 @@ def _of_node(node: nodes.Node) -> Refused | None:
             hint = "if, for, set, macro, include and import are supported"
             return Refused(_first_line(node), "this tag is not supported", hint)
     return None
+
+
+def _as_joined(node: nodes.Mod) -> str:
+    """``'No. %s' % attrs.id`` as ``'No. ' ~ attrs.id``."""
+    assert isinstance(node.left, nodes.Const)
+    values = iter(node.right.items if isinstance(node.right, nodes.Tuple) else [node.right])
+    parts = re.split(r"(%(?:\(\w+\))?[\d.]*[sdifr])", node.left.value)
+    shown = [_shown(next(values, nodes.Const("..."))) if part[:1] == "%" else _quoted(part) for part in parts if part]
+    return " ~ ".join([*shown, *map(_shown, values)])
 
 
 def _filtered_first(node: nodes.BinExpr) -> Refused | None:
@@ -296,7 +269,7 @@ def _shown(node: nodes.Node) -> str:
         case nodes.Name(name=name):
             return str(name)
         case nodes.Const(value=str() as text):
-            return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"
+            return _quoted(text)
         case nodes.Const(value=value):
             return str(value).lower()
         case nodes.Getattr(node=inner, attr=name):
@@ -314,6 +287,10 @@ def _shown(node: nodes.Node) -> str:
         case nodes.BinExpr(left=left, right=right, operator=operator):
             return f"({_shown(left)} {operator} {_shown(right)})"
     return "..."
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if "'" in text or "\n" in text else f"'{text}'"
 
 
 def _misread(line: int, name: str, argument: nodes.Expr) -> Refused | None:
@@ -340,14 +317,38 @@ def _of_headers(tree: nodes.Template) -> Iterator[Refused]:
 
 
 def _of_names(tree: nodes.Template, undeclared: Collection[str], roots: Collection[str]) -> Iterator[Refused]:
-    called = {call.node.name for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)}
+    called = {id(call.node): call for call in tree.find_all(nodes.Call)}
     for name in tree.find_all(nodes.Name):
         if name.name in undeclared:
-            hint = _instead_of(name.name, roots, is_called=name.name in called)
+            path, call = _path_from(tree, name), called.get(id(name))
+            hint = calls.elsewhere(name.name, [*map(_shown, call.args)]) if call is not None else ""
+            hint = hint or _of_loop(tree, name, path) or _instead_of(name.name, path, roots, is_called=call is not None)
             yield Refused(name.lineno, f'unknown name "{name.name}"', hint)
 
 
-def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
+def _path_from(tree: nodes.Template, name: nodes.Name) -> str:
+    """The whole path that begins with a name."""
+    found: nodes.Expr = name
+    # What is around comes before what is inside.
+    for node in reversed([*tree.find_all(nodes.Expr)]):
+        if isinstance(node, nodes.Getattr | nodes.Getitem) and node.node is found:
+            found = node
+    return _shown(found)
+
+
+def _of_loop(tree: nodes.Template, name: nodes.Name, path: str) -> str:
+    """The variable of a loop that is meant by a name inside it; empty if none is like it."""
+    around = [loop for loop in tree.find_all(nodes.For) if any(name is each for each in loop.find_all(nodes.Name))]
+    known = [each.name for loop in reversed(around) for each in loop.target.find_all(nodes.Name)]
+    known += [loop.target.name for loop in reversed(around) if isinstance(loop.target, nodes.Name)]
+    parts = name.name.lower().split("_")
+    meant = next((each for each in known if each in parts), "") or closest(name.name, known, closeness=0.7)
+    return f'did you mean "{meant}{path.removeprefix(name.name)}"?' if meant else ""
+
+
+def _instead_of(name: str, path: str, roots: Collection[str], *, is_called: bool) -> str:
+    if name == "github" and path.startswith("github.event."):
+        return f"write payload.{path.removeprefix('github.event.')}"
     instead = INSTEAD_OF_NAMES.get(name, "")
     if instead and ("payload" in roots or "payload" not in instead):
         return instead
