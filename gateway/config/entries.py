@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -16,7 +15,6 @@ from gateway.config.gathering import GatheringCompiler
 from gateway.config.headers import in_braces
 from gateway.config.lookups import FetchCompiler
 from gateway.config.messages import MessageCompiler, compiled
-from gateway.config.mismatches import elsewhere
 from gateway.config.samples import Known
 from gateway.config.schema.conditions import Field
 from gateway.config.schema.destinations import DestinationKeys
@@ -75,7 +73,7 @@ class EntryCompiler:
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
         """An entry, followed by one for each element of its ``send``; ``fallback`` is the text for people if it has none."""
         sources = self.sources(keys)
-        self._reading.field_like = partial(elsewhere, samples=[each.facts for each in self._known.samples(sources)])
+        self._reading.samples = [each.facts for each in self._known.samples(sources)]
         roots = self.fields.roots(sources) | ROOTS_OF_SECTION.get(keys.section, frozenset())
         templates = self._templates_for(roots)
         rule = self._rule(keys, sources, roots, templates)

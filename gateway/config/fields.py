@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway import presets
 from gateway.config.impossible import impossible
+from gateway.config.mismatches import elsewhere
 from gateway.config.schema.conditions import Field
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
@@ -164,7 +165,7 @@ class Fields:
             return f"{root} is what track knows: add {f'source: {known}, or ' if known else ''}track: 180d to {lacking}"
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
-        if right := self._reading.field_like(path):
+        if right := elsewhere(path, self._reading.samples):
             return right
         if "." in path and (suggestion := suggest(root, sorted(roots))):
             return suggestion

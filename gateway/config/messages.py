@@ -7,6 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from gateway.config import bodies, checks, prints
+from gateway.config.mismatches import elsewhere, in_loop, spelled
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import CONTENTS, ChoiceKeys, FetchKeys, MessageKeys
 from gateway.config.schema.keys import keys_of
@@ -14,7 +15,8 @@ from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.disk import TEMPLATES
 from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
-from gateway.errors import Place, Problem, TemplateRefused
+from gateway.errors import Place, Problem, TemplateRefused, UnknownRoot
+from gateway.event.paths import Facts
 from gateway.model import Content, Raw, Text
 from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_literal
 from gateway.render.compiler import JSON_ENDING
@@ -255,20 +257,24 @@ def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwa
         return compile_one(*args, **kwargs)
     except TemplateRefused as refused:
         for problem in refused.problems:
-            reading.report.add(_with_field_like(reading, problem))
+            reading.report.add(_with_field(problem, reading.samples))
         return None
 
 
-def _with_field_like(reading: Reading, problem: Problem) -> Problem:
+def _with_field(problem: Problem, samples: Sequence[Facts]) -> Problem:
     """The problem of a name alone, with the field of a sample that is meant by it."""
-    unknown = re.fullmatch(r'unknown name "(\w+)"', problem.message)
-    if unknown is None or not problem.hint.startswith("known: "):
-        return problem
-    line = problem.line_text or reading.report.line(problem.place)
-    tags = " ".join(re.findall(r"\{\{.*?\}\}|\{%.*?%\}", line)) or line
-    paths = re.findall(rf"(?<![\w.\"']){unknown[1]}(?:\.[A-Za-z_]\w*)*(?![\w(])", tags)
-    right = next(filter(None, map(reading.field_like, [*paths, unknown[1]])), "")
-    return replace(problem, hint="; ".join(filter(None, (right, problem.hint))))
+    if isinstance(problem, UnknownRoot) and problem.hint.startswith("known: "):
+        right = in_loop(problem.path, problem.around, samples) or elsewhere(problem.path, samples)
+        right = right or elsewhere(problem.path.partition(".")[0], samples)
+        return replace(problem, hint="; ".join(filter(None, (right, problem.hint))))
+    if _ELSEWHERE in problem.message:
+        return replace(problem, hint=_FIELD.sub(lambda found: spelled(found[0], samples), problem.hint))
+    return problem
+
+
+#: A field in the remedy for an expression of another product's.
+_FIELD: Final = re.compile(r"\bpayload(?:\.\w+)+")
+_ELSEWHERE: Final = " is written in the syntax of "
 
 
 def _nothing(_facts: Mapping[str, object]) -> Content:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from gateway.event.conditions import Change, Check, Clause, Condition
 from gateway.event.operators import OPERATORS, ORDERED
-from gateway.event.paths import EACH, MISSING, Each, Facts, Path, as_written, elements, parse_path
+from gateway.event.paths import EACH, MISSING, Each, Facts, Path, PathRefused, as_written, elements, parse_path
 from gateway.event.values import as_json, as_number, number
-from gateway.wording import closest
+from gateway.wording import closest, folded
 
 #: Characters of the shortest name that is taken for a misspelt one.
 _SHORTEST: Final = 4
@@ -130,6 +131,40 @@ def elsewhere(field: str, samples: Sequence[Facts]) -> str:
                 return f'did you mean "{written_as_field((root, *below))}"?'
     nested = next(filter(None, (_below(facts, path[0]) for facts in samples)), ()) if len(path) == 1 else ()
     return f'did you mean "{written_as_field(nested)}"?' if nested else ""
+
+
+def in_loop(field: str, around: Sequence[tuple[str, str]], samples: Sequence[Facts]) -> str:
+    """``did you mean "item.title"?`` for ``product.title`` in a loop whose elements have it; empty if none has.
+
+    ``around``: the variable and the list of each loop.
+    """
+    below = field.partition(".")[2]
+    for variable, values in around if below else ():
+        path = (*_parsed(values), EACH, *_parsed(below))
+        if any(_has(facts, path) for facts in samples):
+            return f'did you mean "{variable}.{below}"?'
+    return ""
+
+
+def _parsed(field: str) -> Path:
+    try:
+        return parse_path(field)
+    except PathRefused:
+        return ("",)
+
+
+def spelled(field: str, samples: Sequence[Facts]) -> str:
+    """The field as the samples write it, if they have it with other capitals or marks between words."""
+    found: Path = ()
+    for segment in _parsed(field):
+        above = [value for facts in samples for value in (elements(facts, found) if found else [facts])]
+        names = [name for value in above if isinstance(value, Mapping) for name in value]
+        found = (*found, segment if segment in names else next(filter(partial(_is_like, segment), names), segment))
+    return as_written(found)
+
+
+def _is_like(segment: str | Each, name: str) -> bool:
+    return isinstance(segment, str) and folded(segment) == folded(name)
 
 
 def _below(facts: Facts, name: str | Each) -> Path:

@@ -74,17 +74,3 @@ def instead(of: str, name: str, arguments: Sequence[str]) -> str:
     if name in FILTERS:
         return f"write {of} | {name}" + (f"({', '.join(arguments)})" if arguments else "")
     return suggest(name, sorted(TEXT_METHODS), closeness=0.75)
-
-
-def elsewhere(name: str, arguments: Sequence[str]) -> str:
-    """What to write for a function of another language's, as GitHub Actions has them; empty for one that is not known."""
-    match name.lower(), arguments:
-        case "contains", [within, part]:
-            return f"write {part} in {within}"
-        case ("startswith" | "endswith") as method, [text, part]:
-            return f"write {text}.{method}({part})"
-        case ("failure" | "success" | "cancelled") as word, []:
-            return f'write payload.workflow_run.conclusion == "{word}"'
-        case "always", []:
-            return "remove it: a route without conditions always matches"
-    return ""

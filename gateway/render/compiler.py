@@ -10,22 +10,23 @@ from typing import Final
 
 from jinja2 import BaseLoader, Environment, Template, TemplateSyntaxError, nodes
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
 from gateway.destinations.markup import TAGS
-from gateway.errors import Place, Problem, TemplateRefused
+from gateway.errors import Place, Problem, TemplateRefused, UnknownRoot
 from gateway.render import direct, weave
+from gateway.render.brackets import check_markup, check_tags
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.foreign import advice
-from gateway.render.brackets import check_markup, check_tags
-from gateway.render.grammar import Refused, SeveralRefused, did_you_mean
+from gateway.render.grammar import Refused, SeveralRefused
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
 from gateway.render.tags import block_left_open, mistake_in
 from gateway.render.texts import TemplateText, line_of, parse
+from gateway.render.unknown import did_you_mean
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"
@@ -151,6 +152,13 @@ class Folder:
         found = (file.relative_to(self._path).as_posix() for end in ENDINGS for file in self._path.rglob(f"*{end}"))
         known = [one for one in found if self._file(one)]
         return did_you_mean(name, known) or f"put it into {self._path.name}/"
+
+
+def _problem_of(source: Source, refused: Refused) -> Problem:
+    found = source.problem(refused.line, refused.message, refused.hint, value=refused.value)
+    if refused.unknown is None:
+        return found
+    return UnknownRoot(**asdict(found), path=refused.unknown.path, around=refused.unknown.around)
 
 
 def _problem(place: Place, message: str, hint: str = "") -> TemplateRefused:
@@ -285,8 +293,7 @@ class Compiler:
             if foreign is not None:
                 raise source.refused_at(*foreign) from None
             each = refused.each if isinstance(refused, SeveralRefused) else (refused,)
-            problems = (source.problem(one.line, one.message, one.hint, value=one.value) for one in each)
-            raise TemplateRefused(*problems) from None
+            raise TemplateRefused(*(_problem_of(source, one) for one in each)) from None
         except TemplateSyntaxError as error:
             opened = mistake_in(source.text, is_bare=start == "truth")
             if opened is not None and source.line(opened.at) <= error.lineno:

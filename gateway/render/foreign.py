@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.render import liquid, scripts
+from gateway.render import actions, liquid, scripts
 from gateway.render.texts import TemplateText
 
 _TAG: Final = re.compile(r"\{\{\{?-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
@@ -106,6 +106,16 @@ def _question(content: str) -> str:
     return f"{{% {before[1:]}= {written} %}}" if before else f"{{{{ {written} }}}}"
 
 
+_CONDITION: Final = re.compile(r"%(if|elif)\s+(.+)", re.DOTALL)
+
+
+def _actions(content: str) -> str:
+    if asked := _CONDITION.fullmatch(content):
+        return f"{{% {asked[1]} {written} %}}" if (written := actions.expression(asked[2])) else ""
+    written = "" if content.startswith("%") else actions.expression(content)
+    return f"{{{{ {written} }}}}" if written else ""
+
+
 _ASSIGNED: Final = re.compile(r"%assign\s+(\w+)\s*=\s*(.+)", re.DOTALL)
 _ASKED: Final = re.compile(r"%(unless|elsif|elif|if)\s+(.+)", re.DOTALL)
 
@@ -136,6 +146,7 @@ _ARGUMENTS: Final = re.compile(r"\|\s*\w+:(?!\w)")
 
 #: Languages whose expressions are read as a whole: the content of a tag, and what to write; empty if it is none of theirs.
 _READ: Final[Sequence[tuple[str, Callable[[str], str]]]] = (
+    ("GitHub Actions", _actions),
     ("Python", _python),
     ("JavaScript", _question),
     ("Liquid", _liquid),
@@ -166,6 +177,7 @@ INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("now", "today"), "write event.received_at"),
     **dict.fromkeys(("blank", "empty"), "write not before the value"),
     "undefined": "write is not defined",
+    "always": "remove it: a route without an if takes every event",
     "forloop": "write loop",
     **dict.fromkeys(
         ("body", "request", "webhook", "trigger", "json", "params", "input", "inputs", "context"),
@@ -226,7 +238,7 @@ _OPTIONAL: Final = re.compile(r"(\"[^\"]*\"|'[^']*')|\?(?=\.[A-Za-z_])|\?\.(?=\[
 def _read(content: str) -> tuple[str, str] | None:
     plain = _OPTIONAL.sub(lambda found: found[1] or "", content)
     # A comprehension in braces begins as Handlebars' own braces do, and a question ends in what JavaScript has elsewhere, too.
-    found = _read_whole(plain, _READ[:2]) or _read_by_pattern(plain) or _read_whole(plain, _READ[2:])
+    found = _read_whole(plain, _READ[:3]) or _read_by_pattern(plain) or _read_whole(plain, _READ[3:])
     if plain == content:
         return found
     tag = f"{{{plain} %}}" if plain.startswith("%") else f"{{{{ {plain} }}}}"

@@ -1,20 +1,19 @@
 """What a template may contain; whatever is wrong is Refused with its line."""
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jinja2 import nodes
-from jinja2.meta import find_undeclared_variables
 
-from gateway.event import tracks
 from gateway.event.naming import EVENT_FIELDS
 from gateway.render import calls
-from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
-from gateway.render.foreign import FUNCTIONS_ELSEWHERE, INSTEAD_OF, INSTEAD_OF_NAMES, INSTEAD_OF_TESTS
+from gateway.render.filters import FILTERS, READ_AT_LOAD, TESTS
+from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
+from gateway.render.unknown import Unknown, did_you_mean, unknown_names
 from gateway.render.values import Trouble
-from gateway.wording import closest, suggest
+from gateway.render.written import called, quoted, shown
+from gateway.wording import suggest
 
 #: Tests of other templates after ``is not``, which is read first, and what is written here.
 _OPPOSITES: Mapping[str, str] = {
@@ -77,10 +76,13 @@ _REFUSED: Mapping[type[nodes.Node], str] = {
 
 
 class Refused(Exception):
-    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line."""
+    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line.
 
-    def __init__(self, line: int, message: str, hint: str = "", value: int = 0) -> None:
-        self.line, self.message, self.hint, self.value = line, message, hint, value
+    ``unknown``: the name that nothing has, if that is why.
+    """
+
+    def __init__(self, line: int, message: str, hint: str = "", value: int = 0, unknown: Unknown | None = None) -> None:
+        self.line, self.message, self.hint, self.value, self.unknown = line, message, hint, value, unknown
         super().__init__(message)
 
 
@@ -90,12 +92,6 @@ class SeveralRefused(Refused):
     def __init__(self, each: Sequence[Refused]) -> None:
         self.each = each
         super().__init__(each[0].line, each[0].message, each[0].hint, each[0].value)
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """A hint with the closest known name, or all of them if they are few; empty if nothing helps."""
-    listed = f"known: {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""
-    return suggest(name, sorted(known)) or listed
 
 
 def check(tree: nodes.Template, roots: Collection[str]) -> None:
@@ -114,12 +110,10 @@ def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
         return
     differences = [*_of_headers(tree)]
     yield from differences
-    known = frozenset(roots) | frozenset(FUNCTIONS)
-    unknown = {name.name for name in tree.find_all(nodes.Name)} - known
-    if unknown and not differences:
+    if not differences:
         _make_known(tree)
-        # Only now: it compiles the whole template again.
-        yield from _of_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), roots)
+        for each in unknown_names(tree, roots):
+            yield Refused(each.line, f'unknown name "{each.name}"', each.hint, unknown=each)
     yield from _of_calls(tree)
     if "event" in roots:
         yield from _of_event(tree)
@@ -139,7 +133,7 @@ def _of_event(tree: nodes.Template) -> Iterator[Refused]:
         return
     # The whole of a path comes before the steps that it is made of.
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        path = _shown(node)
+        path = shown(node)
         if (field := _field_of_event(node)) and field not in EVENT_FIELDS:
             yield Refused(node.lineno, f'event has no field "{field}"', instead_of_field(field, path))
 
@@ -201,10 +195,10 @@ def _of_node(node: nodes.Node) -> Refused | None:
         case nodes.BinExpr() if isinstance(node, _ARITHMETIC):
             return _filtered_first(node)
         case nodes.Not(node=nodes.Test(name=name) as test) if name in _OPPOSITES:
-            return Refused(node.lineno, f'unknown test "{name}"', f"write {_OPPOSITES[name].format(_shown(test.node))}")
+            return Refused(node.lineno, f'unknown test "{name}"', f"write {_OPPOSITES[name].format(shown(test.node))}")
         case nodes.Test(name=("match" | "search" | "regex") as name, args=[nodes.Const(value=str() as pattern), *_]):
             begin = "^" if name == "match" and not pattern.startswith("^") else ""
-            hint = f"write a condition under where: {_shown(node.node)}: {{regex: {_quoted(begin + pattern)}}}"
+            hint = f"write a condition under where: {shown(node.node)}: {{regex: {quoted(begin + pattern)}}}"
             return Refused(node.lineno, f'unknown test "{name}"', hint)
         case nodes.Test(name=name) if name not in TESTS:
             hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
@@ -220,8 +214,8 @@ def _as_joined(node: nodes.Mod) -> str:
     assert isinstance(node.left, nodes.Const)
     values = iter(node.right.items if isinstance(node.right, nodes.Tuple) else [node.right])
     parts = re.split(r"(%(?:\(\w+\))?[\d.]*[sdifr])", node.left.value)
-    shown = [_shown(next(values, nodes.Const("..."))) if part[:1] == "%" else _quoted(part) for part in parts if part]
-    return " ~ ".join([*shown, *map(_shown, values)])
+    shown = [shown(next(values, nodes.Const("..."))) if part[:1] == "%" else quoted(part) for part in parts if part]
+    return " ~ ".join([*shown, *map(shown, values)])
 
 
 def _filtered_first(node: nodes.BinExpr) -> Refused | None:
@@ -235,11 +229,11 @@ def _filtered_first(node: nodes.BinExpr) -> Refused | None:
         return None
     if last.node is None:
         return None
-    operand = _shown(last.node)
-    computed = _shown(_with_last(node, last.node))
-    hint = f"write {computed} | {_called(last)}"
+    operand = shown(last.node)
+    computed = shown(_with_last(node, last.node))
+    hint = f"write {computed} | {called(last)}"
     if inner is node and node.operator == "/" and operand == "100" and last.name != "money":
-        hint += f", or {_shown(node.left)} | money(attrs.currency, minor=true) for an amount in cents"
+        hint += f", or {shown(node.left)} | money(attrs.currency, minor=true) for an amount in cents"
     message = (
         f'the filter "{last.name}" applies to {operand} alone and makes a text, which "{inner.operator}" cannot compute'
     )
@@ -255,42 +249,6 @@ def _with_last(node: nodes.BinExpr, last: nodes.Expr) -> nodes.BinExpr:
     """A computation with another last operand."""
     right = _with_last(node.right, last) if isinstance(node.right, _ARITHMETIC) else last
     return type(node)(node.left, right, lineno=node.lineno)
-
-
-def _called(node: nodes.Filter) -> str:
-    """A filter as it is written: ``money(attrs.currency, minor=true)``."""
-    arguments = ", ".join([*map(_shown, node.args), *(f"{each.key}={_shown(each.value)}" for each in node.kwargs)])
-    return f"{node.name}({arguments})" if arguments else node.name
-
-
-def _shown(node: nodes.Node) -> str:
-    """A value as it is written; ``...`` for what is neither a field, a constant, filtered nor computed."""
-    match node:
-        case nodes.Name(name=name):
-            return str(name)
-        case nodes.Const(value=str() as text):
-            return _quoted(text)
-        case nodes.Const(value=value):
-            return str(value).lower()
-        case nodes.Getattr(node=inner, attr=name):
-            return f"{_shown(inner)}.{name}"
-        case nodes.Getitem(node=inner, arg=nodes.Const() as index):
-            return f"{_shown(inner)}[{_shown(index)}]"
-        case nodes.Call(node=nodes.Getattr(node=inner, attr="get"), args=[nodes.Const(value=str() as name), *_]):
-            return f"{_shown(inner)}{calls.step(json.dumps(name, ensure_ascii=False))}"
-        case nodes.List(items=items):
-            return f"[{', '.join(map(_shown, items))}]"
-        case nodes.Neg(node=inner):
-            return f"-{_shown(inner)}"
-        case nodes.Filter(node=nodes.Node() as inner):
-            return f"({_shown(inner)} | {_called(node)})"
-        case nodes.BinExpr(left=left, right=right, operator=operator):
-            return f"({_shown(left)} {operator} {_shown(right)})"
-    return "..."
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False) if "'" in text or "\n" in text else f"'{text}'"
 
 
 def _misread(line: int, name: str, argument: nodes.Expr) -> Refused | None:
@@ -316,52 +274,6 @@ def _of_headers(tree: nodes.Template) -> Iterator[Refused]:
                 yield Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
 
 
-def _of_names(tree: nodes.Template, undeclared: Collection[str], roots: Collection[str]) -> Iterator[Refused]:
-    called = {id(call.node): call for call in tree.find_all(nodes.Call)}
-    for name in tree.find_all(nodes.Name):
-        if name.name in undeclared:
-            path, call = _path_from(tree, name), called.get(id(name))
-            hint = calls.elsewhere(name.name, [*map(_shown, call.args)]) if call is not None else ""
-            hint = hint or _of_loop(tree, name, path) or _instead_of(name.name, path, roots, is_called=call is not None)
-            yield Refused(name.lineno, f'unknown name "{name.name}"', hint)
-
-
-def _path_from(tree: nodes.Template, name: nodes.Name) -> str:
-    """The whole path that begins with a name."""
-    found: nodes.Expr = name
-    # What is around comes before what is inside.
-    for node in reversed([*tree.find_all(nodes.Expr)]):
-        if isinstance(node, nodes.Getattr | nodes.Getitem) and node.node is found:
-            found = node
-    return _shown(found)
-
-
-def _of_loop(tree: nodes.Template, name: nodes.Name, path: str) -> str:
-    """The variable of a loop that is meant by a name inside it; empty if none is like it."""
-    around = [loop for loop in tree.find_all(nodes.For) if any(name is each for each in loop.find_all(nodes.Name))]
-    known = [each.name for loop in reversed(around) for each in loop.target.find_all(nodes.Name)]
-    known += [loop.target.name for loop in reversed(around) if isinstance(loop.target, nodes.Name)]
-    parts = name.name.lower().split("_")
-    meant = next((each for each in known if each in parts), "") or closest(name.name, known, closeness=0.7)
-    return f'did you mean "{meant}{path.removeprefix(name.name)}"?' if meant else ""
-
-
-def _instead_of(name: str, path: str, roots: Collection[str], *, is_called: bool) -> str:
-    if name == "github" and path.startswith("github.event."):
-        return f"write payload.{path.removeprefix('github.event.')}"
-    instead = INSTEAD_OF_NAMES.get(name, "")
-    if instead and ("payload" in roots or "payload" not in instead):
-        return instead
-    if is_called:
-        filter_ = FUNCTIONS_ELSEWHERE.get(name, name)
-        return f"write | {filter_} after the value" if filter_ in FILTERS else did_you_mean(name, FUNCTIONS)
-    if "events" in roots:
-        return f"a digest has events, count, by, first and last: first.{name}, or {{% for each in events %}}"
-    if name in tracks.ROOTS:
-        return f"{name} is what a source with track knows: add track: 180d to every source of this route"
-    return did_you_mean(name, {*roots, "omit"})
-
-
 def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
     imported = {node.target for node in tree.find_all(nodes.Import)}
     for call in tree.find_all(nodes.Call):
@@ -369,5 +281,5 @@ def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
             case nodes.Getattr(node=nodes.Name(name=alias)) if alias in imported:
                 pass
             case nodes.Getattr(node=of, attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
-                hint = calls.instead(_shown(of), name, [*map(_shown, call.args)])
+                hint = calls.instead(shown(of), name, [*map(shown, call.args)])
                 yield Refused(call.lineno, f'unknown function ".{name}()"', hint)

@@ -10,10 +10,10 @@ _EQUAL: Final = re.compile(r"([!=])==")
 
 def ternary(text: str) -> str:
     """``a?b:c`` as ``b if a else c``, nested ones in parentheses; empty if there is none."""
-    question = _outside(text, "?", 0)
+    question = outside(text, "?", 0)
     while question >= 0 and text[question + 1 : question + 2] in (".", "?"):
         # a?.b and a ?? b
-        question = _outside(text, "?", question + 2)
+        question = outside(text, "?", question + 2)
     if question < 0:
         return ""
     colon = _colon(text, question + 1)
@@ -34,7 +34,7 @@ def ternary(text: str) -> str:
 
 def _inner(text: str) -> str:
     # The first bracket may be closed before the last one: (a) + (b)
-    bare = text[1:-1] if text.startswith("(") and _outside(text, ")", 1) == len(text) - 1 else text
+    bare = text[1:-1] if text.startswith("(") and outside(text, ")", 1) == len(text) - 1 else text
     nested = ternary(bare)
     return f"({nested})" if nested else text
 
@@ -43,7 +43,7 @@ def _colon(text: str, at: int) -> int:
     """Where the colon of a question is; each question inside has its own."""
     depth = 0
     while at < len(text):
-        question, colon = _outside(text, "?", at), _outside(text, ":", at)
+        question, colon = outside(text, "?", at), outside(text, ":", at)
         if colon < 0:
             return -1
         if 0 <= question < colon:
@@ -55,7 +55,7 @@ def _colon(text: str, at: int) -> int:
     return -1
 
 
-def _outside(text: str, sign: str, at: int) -> int:
+def outside(text: str, sign: str, at: int) -> int:
     """Where a sign is outside of texts and brackets; -1 if it is nowhere."""
     depth = 0
     while at < len(text):

@@ -1,7 +1,7 @@
 """The state of reading one file, and the type of the parsers that read its values."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from gateway.config.text.reader import Node, Scalar
 from gateway.config.text.references import ReferenceRefused, References, Resolved
 from gateway.config.text.report import Report
 from gateway.errors import Place, Problem
+from gateway.event.paths import Facts
 from gateway.wording import suggest_or_list
 
 T = TypeVar("T")
@@ -40,8 +41,8 @@ class Reading:
     no_env: bool = False
     #: The section that a misplaced key belongs to, as a noun; empty: none has it.
     home_of: Callable[[str], str] = lambda _key: ""
-    #: A hint that names the field which is meant by an unknown one, from the samples of an entry; empty if there is none.
-    field_like: Callable[[str], str] = lambda _path: ""
+    #: What the samples have of the sources of the entry that is read.
+    samples: Sequence[Facts] = ()
     #: Unset variables, with the place of first use.
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.

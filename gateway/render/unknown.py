@@ -1,0 +1,128 @@
+"""Names of a template that nothing has, and what was meant by them."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
+from msgspec import Struct
+
+from gateway.event import tracks
+from gateway.render.filters import FILTERS, FUNCTIONS
+from gateway.render.foreign import FUNCTIONS_ELSEWHERE, INSTEAD_OF_NAMES
+from gateway.render.written import shown
+from gateway.wording import closest, suggest
+
+
+class Unknown(Struct, frozen=True):
+    """One such name."""
+
+    line: int
+    name: str
+    #: The whole path that begins with it.
+    path: str
+    #: The loops around it, the innermost first: the variable of each, and its list.
+    around: tuple[tuple[str, str], ...]
+    hint: str
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """A hint with the closest known name, or all of them if they are few; empty if nothing helps."""
+    listed = f"known: {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""
+    return suggest(name, sorted(known)) or listed
+
+
+def unknown_names(tree: nodes.Template, roots: Collection[str]) -> Iterator[Unknown]:
+    """The names that are neither roots nor declared where they are."""
+    known = frozenset(roots) | frozenset(FUNCTIONS)
+    if not {name.name for name in tree.find_all(nodes.Name)} - known:
+        return
+    # Only now: it compiles the whole template again.
+    undeclared = (find_undeclared_variables(tree) | {"self"}) - known
+    called = {id(call.node) for call in tree.find_all(nodes.Call)}
+    scopes = list(_scopes(tree))
+    for name in tree.find_all(nodes.Name):
+        around = [scope for scope in scopes if id(name) in scope.inside]
+        if name.name not in undeclared or any(name.name in scope.names for scope in around):
+            continue
+        path, loops = _path_from(tree, name), tuple(scope.loop for scope in reversed(around) if scope.loop is not None)
+        variables = [each for scope in reversed(around) for each in scope.names]
+        elsewhere = next((scope.loop for scope in scopes if scope.loop and scope.loop[0] == name.name), None)
+        hint = (
+            f"{name.name} is known inside {{% for {name.name} in {elsewhere[1]} %}} only"
+            if elsewhere is not None
+            else _declared(name.name, path, variables, [*_assigned(tree)], roots)
+            or _instead_of(name.name, [*roots, *variables], is_called=id(name) in called)
+        )
+        yield Unknown(name.lineno, name.name, path, loops, hint)
+
+
+class _Scope(Struct, frozen=True):
+    """A loop or a macro."""
+
+    names: tuple[str, ...]
+    #: The ids of the names inside it.
+    inside: frozenset[int]
+    #: Of a loop over one variable: that, and the list.
+    loop: tuple[str, str] | None = None
+
+
+def _scopes(tree: nodes.Template) -> Iterator[_Scope]:
+    """Those of a template; what is around comes first."""
+    for node in tree.find_all((nodes.For, nodes.Macro)):
+        if isinstance(node, nodes.Macro):
+            yield _Scope(tuple(each.name for each in node.args), _names_of(node.body))
+            continue
+        targets = [node.target] if isinstance(node.target, nodes.Name) else [*node.target.find_all(nodes.Name)]
+        loop = (node.target.name, shown(node.iter)) if isinstance(node.target, nodes.Name) else None
+        inside = _names_of([*node.body, *([node.test] if node.test is not None else [])])
+        yield _Scope(tuple(each.name for each in targets), inside, loop)
+
+
+def _names_of(found: Sequence[nodes.Node]) -> frozenset[int]:
+    return frozenset(
+        id(each) for node in found for each in (node, *node.find_all(nodes.Name)) if isinstance(each, nodes.Name)
+    )
+
+
+def _assigned(tree: nodes.Template) -> Iterator[str]:
+    """What {% set %}, {% macro %} and {% import %} name."""
+    for node in tree.find_all((nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.Import)):
+        match node:
+            case nodes.Assign(target=nodes.Name(name=name)) | nodes.AssignBlock(target=nodes.Name(name=name)):
+                yield name
+            case nodes.Macro(name=name) | nodes.Import(target=name):
+                yield name
+
+
+def _path_from(tree: nodes.Template, name: nodes.Name) -> str:
+    """The fields that follow a name, up to one that is computed or a method."""
+    called = {id(call.node) for call in tree.find_all(nodes.Call)}
+    found: nodes.Expr = name
+    # What is around comes before what is inside.
+    for node in reversed([*tree.find_all(nodes.Getattr)]):
+        if node.node is found and id(node) not in called:
+            found = node
+    return shown(found)
+
+
+def _declared(name: str, path: str, variables: Sequence[str], assigned: Sequence[str], roots: Collection[str]) -> str:
+    """The name that the template declares and that is meant; empty if none is like it, or a root is more like it."""
+    declared = [each for each in (*variables, *assigned) if each != name]
+    # line_item is the item of a loop.
+    meant = next((each for each in variables if each == name.lower().rpartition("_")[2]), "")
+    meant = meant or closest(name, [*declared, *sorted(roots)], closeness=0.7)
+    return f'did you mean "{meant}{path.removeprefix(name)}"?' if meant in declared else ""
+
+
+def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
+    instead = INSTEAD_OF_NAMES.get(name, "")
+    if instead and ("payload" in roots or "payload" not in instead):
+        return instead
+    if is_called:
+        filter_ = FUNCTIONS_ELSEWHERE.get(name, name)
+        return f"write | {filter_} after the value" if filter_ in FILTERS else did_you_mean(name, FUNCTIONS)
+    if "events" in roots:
+        return f"a digest has events, count, by, first and last: first.{name}, or {{% for each in events %}}"
+    if name in tracks.ROOTS:
+        return f"{name} is what a source with track knows: add track: 180d to every source of this route"
+    return did_you_mean(name, {*roots, "omit"})
