@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.render import actions, liquid, scripts
+from gateway.render import actions, go, liquid, scripts
 from gateway.render.texts import TemplateText
 
 _TAG: Final = re.compile(r"\{\{\{?-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
@@ -43,21 +43,6 @@ _WRITTEN: Final = [
         ("Handlebars", r">\s*(\w+)", '{{% include "{0}.txt.j2" %}}'),
         ("Handlebars", r"!(?:--|\s)", "{{# a comment #}}"),
         ("Handlebars", r"\{\s*([\w.]+)", "{{{{ {0} }}}}: every value is escaped for its place"),
-        # Go
-        ("Go", rf"-?\s*if (?:eq|ne)\s+\.({_PATH})\s+(\S+)", "{{% if payload.{0} == {1} %}}...{{% endif %}}"),
-        ("Go", rf"-?\s*if (?:not )?\.({_PATH})", "{{% if payload.{0} %}}...{{% endif %}}"),
-        ("Go", rf"-?\s*range\b.*?\.({_PATH})", "{{% for one in payload.{0} %}}{{{{ one.name }}}}{{% endfor %}}"),
-        ("Go", rf"-?\s*with \.({_PATH})", "{{% if payload.{0} %}}...{{% endif %}}"),
-        ("Go", r"-?\s*end\s*-?\Z", "{{% endif %}} or {{% endfor %}}"),
-        ("Go", r"-?\s*else\s*-?\Z", "{{% else %}}"),
-        ("Go", rf"-?\s*len \.({_PATH})", "{{{{ payload.{0} | length }}}}"),
-        ("Go", rf"-?\s*printf\s+\"%[dqsv]\"\s+\.?({_PATH})", "{{{{ payload.{0} }}}}"),
-        ("Go", r"%\s*end\s*\Z", "{{% endif %}} or {{% endfor %}}"),
-        ("Go", rf"-?\s*printf\b.*?\.({_PATH})", "{{{{ payload.{0} | number(2) }}}}"),
-        ("Go", rf"-?\s*\w+\s+\.({_PATH})", "{{{{ payload.{0} | upper }}}}"),
-        ("Go", rf"-?\s*\.({_PATH})", "{{{{ payload.{0} }}}}"),
-        ("Go", r"-?\s*\.\s*(?:\||\Z)", "{{{{ payload | tojson }}}}"),
-        ("Go", r"-?\s*\$(\w+)\s*:?=", "{{% set {0} = payload.name %}}"),
         # JavaScript, as in the expressions of n8n and Make
         ("JavaScript", r"%(if|elif) (.+?)\s*([!=])==\s*(.+)", "{{% {0} {1} {2}= {3} %}}"),
         ("JavaScript", r"([^%].*?)\s*([!=])==\s*(.+)", "{{{{ {0} {1}= {2} }}}}"),
@@ -214,21 +199,17 @@ def advice(text: TemplateText, line: int, *, is_bare: bool = False) -> tuple[int
 
 
 _OF_GO: Final = "the syntax of Go"
-_GO_BLOCK: Final = re.compile(r"-?\s*(range|if|with|end)\b")
 
 
 def _found(text: TemplateText) -> Iterator[tuple[int, str, str]]:
-    opened: list[str] = []
-    for tag in _TAG.finditer(text.text):
-        # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
-        content = f"%{tag[2].strip()}" if tag[1] is None else _DASHED.sub("", tag[0][2:-2]).strip()
-        if len(content) <= LONGEST_TAG and (known := _read(content)):
-            message, hint = known
-            # Inside a range, a dot is the element.
-            is_element = "range" in opened and message.endswith(_OF_GO)
-            yield tag.start(), message, hint.replace("payload.", "one.") if is_element else hint
-        if block := _GO_BLOCK.match(content):
-            opened = opened[:-1] if block[1] == "end" else [*opened, block[1]]
+    tags = list(_TAG.finditer(text.text))
+    # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
+    contents = [f"%{tag[2].strip()}" if tag[1] is None else _DASHED.sub("", tag[0][2:-2]).strip() for tag in tags]
+    of_go = go.remedies([content if len(content) <= LONGEST_TAG else "" for content in contents])
+    for tag, content, written in zip(tags, contents, of_go, strict=True):
+        known = _read(content) if len(content) <= LONGEST_TAG and not written else None
+        if known or written:
+            yield tag.start(), *(known or _said(content, "Go", written))
 
 
 #: Steps of JavaScript into what may be missing, outside of texts.

@@ -1,0 +1,225 @@
+"""What the tags of a template of Go are in Jinja. Pure; empty where it cannot be said.
+
+A field of Go begins with a capital, and its name in JSON mostly does not: ``.CommonLabels.alertname`` is
+``payload.commonLabels.alertname``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+_OPERAND: Final = r"\$(?:\w+)?(?:\.\w+)+|\$\w+|(?:\.\w+)+|\.(?=[\s|)]|\Z)"
+_TOKEN: Final = re.compile(rf"\s*(?:(?P<operand>{_OPERAND})|(?P<constant>\"[^\"]*\"|`[^`]*`|-?\d[\d.]*)|(?P<word>[A-Za-z_]\w*(?:\.\w+)*)|(?P<sign>[()|]))")  # fmt: skip
+_RANGE: Final = re.compile(rf"range\s+(?:(?:\$\w+\s*,\s*)?\$(?P<one>\w+)\s*:?=\s*)?(?P<list>{_OPERAND})\s*\Z")
+_ASSIGNED: Final = re.compile(r"\$(?P<name>\w+)\s*:?=\s*(?P<value>.+)", re.DOTALL)
+#: A loop or a condition of Jinja, which may be around a tag of Go.
+_OF_JINJA: Final = re.compile(r"%(?:(?P<end>end\w*)|for\s+(?P<one>\w+)\s+in\b|(?P<other>if|macro|with)\b)")
+
+#: What compares two operands.
+_COMPARING: Final = {"eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_JOINING: Final = frozenset({"and", "or"})
+#: Functions with a filter that does the same.
+_FILTERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("toupper", "upper"), "upper"),
+    **dict.fromkeys(("tolower", "lower"), "lower"),
+    **dict.fromkeys(("trim", "trimspace"), "trim"),
+    **dict.fromkeys(("tojson", "toprettyjson"), "tojson"),
+    **{name: name for name in ("title", "join", "default")},
+    "len": "length",
+}
+#: Methods of Alertmanager's list of alerts.
+_CHOSEN: Final = re.compile(r"(?P<list>.+)\.(?P<status>firing|resolved)\Z")
+
+
+class _Block(Struct, frozen=True):
+    """What is open: by which word, and what a dot is inside."""
+
+    word: str
+    dot: str
+    variables: frozenset[str] = frozenset()
+
+
+class _Other(Exception):
+    """Something that is not of Go, or not known here."""
+
+
+def remedies(contents: Sequence[str]) -> Sequence[str]:
+    """What to write for each tag of a template, told from its content; empty for those that are not of Go."""
+    blocks = [_Block("", "payload")]
+    found = [_read(content, blocks) for content in contents]
+    return [f"{each}{_inside(found[at + 1 :])}{{% endfor %}}" if _is_range(each, contents[at]) else each for at, each in enumerate(found)]  # fmt: skip
+
+
+def _is_range(written: str, content: str) -> bool:
+    return written.startswith("{% for ") and not content.startswith("%")
+
+
+def _inside(following: Sequence[str]) -> str:
+    """The first value that a loop prints."""
+    return following[0] if following and following[0].startswith("{{") else "..."
+
+
+def _read(content: str, blocks: list[_Block]) -> str:
+    around = blocks[-1]
+    if jinja := _OF_JINJA.match(content):
+        if jinja["end"]:
+            ended = blocks.pop() if len(blocks) > 1 else around
+            return _end(ended) if jinja["end"] == "end" else ""
+        blocks.append(_Block("for", jinja["one"]) if jinja["one"] else _Block("if", around.dot, around.variables))
+        return ""
+    try:
+        return _written(content, blocks)
+    except _Other:
+        return ""
+
+
+def _end(block: _Block) -> str:
+    return {"": "{% endif %} or {% endfor %}", "for": "{% endfor %}"}.get(block.word, "{% endif %}")
+
+
+def _written(content: str, blocks: list[_Block]) -> str:
+    """The tag; what it opens or ends is put on the blocks, or taken off. Raises _Other."""
+    around = blocks[-1]
+    word, _, rest = content.partition(" ")
+    if content == "end":
+        return _end(blocks.pop() if len(blocks) > 1 else around)
+    if found := _RANGE.fullmatch(content):
+        one = found["one"] or "one"
+        blocks.append(_Block("for", one, around.variables | {one}))
+        values = _operand(found["list"], around)
+        chosen = _CHOSEN.fullmatch(values)
+        values = f'{chosen["list"]} | selectattr("status", "eq", "{chosen["status"]}")' if chosen else values
+        return f"{{% for {one} in {values} %}}"
+    if word in ("if", "with") and _is_of_go(rest, around):
+        asked = _expression(rest, around)
+        blocks.append(_Block("if", asked if word == "with" else around.dot, around.variables))
+        return f"{{% if {asked} %}}...{{% endif %}}"
+    if content == "else":
+        return "{% else %}"
+    if (asked_too := content.removeprefix("else if ")) != content and _is_of_go(asked_too, around):
+        return f"{{% elif {_expression(asked_too, around)} %}}"
+    if found := _ASSIGNED.fullmatch(content):
+        blocks[-1] = _Block(around.word, around.dot, around.variables | {found["name"]})
+        return f"{{% set {found['name']} = {_expression(found['value'], around)} %}}"
+    if _is_of_go(content, around) or re.match(r"printf\s", content):
+        return f"{{{{ {_expression(content, around)} }}}}"
+    raise _Other
+
+
+def _is_of_go(text: str, around: _Block) -> bool:
+    """Whether a text has a field or a variable as Go writes them."""
+    operands = [each["operand"] for each in _TOKEN.finditer(text) if each["operand"]]
+    return any(_is_operand(each, around) for each in operands)
+
+
+def _is_operand(text: str, around: _Block) -> bool:
+    root, _, below = text.partition(".")
+    # JSONPath begins with $. as well.
+    return not root or (root == "$" and bool(around.word or below[:1].isupper())) or root[1:] in around.variables
+
+
+def _operand(text: str, around: _Block) -> str:
+    """``.Name`` as a field of what the dot is, ``$.Name`` as one of the payload, ``$one.Name`` as one of the variable."""
+    root, *names = text.removeprefix("$").split(".")
+    root = root or "payload" if text[0] == "$" else around.dot
+    return ".".join((root, *(_in_json(name) for name in names if name)))
+
+
+def _in_json(name: str) -> str:
+    """``CommonLabels`` as ``commonLabels``, ``ID`` as ``id``, ``HTTPStatus`` as ``httpStatus``."""
+    return re.sub(r"^[A-Z](?:[A-Z]*(?![a-z]))?", lambda found: found[0].lower(), name)
+
+
+# --- expressions ---
+
+
+def _expression(text: str, around: _Block) -> str:
+    tokens = list(_tokens(text))
+    value, rest = _pipeline(tokens, around)
+    if rest:
+        raise _Other
+    return value
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    at, text = 0, text.strip()
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None or found.lastgroup is None:
+            raise _Other
+        yield found.lastgroup, found[found.lastgroup]
+        at = found.end()
+
+
+_Tokens = Sequence[tuple[str, str]]
+
+
+def _pipeline(tokens: _Tokens, around: _Block) -> tuple[str, _Tokens]:
+    value, rest = _command(tokens, around)
+    while rest[:1] == [("sign", "|")]:
+        if len(rest) < 2 or rest[1][0] != "word":
+            raise _Other
+        arguments, name = [], rest[1][1]
+        rest = rest[2:]
+        while rest and rest[0] not in (("sign", "|"), ("sign", ")")):
+            argument, rest = _argument(rest, around)
+            arguments.append(argument)
+        value = _called(name, [*arguments, value])
+    return value, rest
+
+
+def _command(tokens: _Tokens, around: _Block) -> tuple[str, _Tokens]:
+    if not tokens:
+        raise _Other
+    kind, text = tokens[0]
+    if kind != "word" or "." in text:
+        return _argument(tokens, around)
+    arguments, rest = list[str](), tokens[1:]
+    while rest and rest[0] not in (("sign", "|"), ("sign", ")")):
+        argument, rest = _argument(rest, around)
+        arguments.append(argument)
+    return _called(text, arguments), rest
+
+
+def _argument(tokens: _Tokens, around: _Block) -> tuple[str, _Tokens]:
+    (kind, text), rest = tokens[0], tokens[1:]
+    if kind == "operand":
+        return _operand(text, around), rest
+    if kind == "constant":
+        return f'"{text[1:-1]}"' if text[0] == "`" else text, rest
+    if kind == "word":
+        return text, rest
+    if text != "(":
+        raise _Other
+    value, rest = _pipeline(rest, around)
+    if rest[:1] != [("sign", ")")]:
+        raise _Other
+    return (f"({value})" if " " in value else value), rest[1:]
+
+
+def _called(name: str, arguments: Sequence[str]) -> str:
+    """A function with its arguments, of which a pipe gives the last. Raises _Other."""
+    match name.lower(), arguments:
+        case word, [left, right] if word in _COMPARING:
+            return f"{left} {_COMPARING[word]} {right}"
+        case "eq", [left, *others] if others:
+            return f"{left} in [{', '.join(others)}]"
+        case word, [_, _, *_] if word in _JOINING:
+            return f" {word} ".join(arguments)
+        case "not", [value]:
+            return f"not {value}"
+        case "index", [value, *keys] if keys:
+            return value + "".join(f"[{key}]" for key in keys)
+        case "printf", ['"%s"' | '"%d"' | '"%v"' | '"%q"', value]:
+            return value
+        case "printf", [_, value]:
+            return f"{value} | number(2)"
+        case word, [*before, value] if word in _FILTERS:
+            given = f"({', '.join(before)})" if before else ""
+            return f"{value} | {_FILTERS[word]}{given}"
+        case word, [*_, value] if word not in (*_COMPARING, *_JOINING, "not", "printf"):
+            # A function that only the other program has.
+            return value
+    raise _Other
