@@ -37,6 +37,9 @@ _CALLS: Final[Mapping[str, Callable[..., str]]] = {
     "cancelled": _concluded("cancelled"),
 }
 
+#: Those that other languages have as well.
+_ANYWHERE: Final = frozenset({"join", "tojson", "fromjson"})
+
 _PART: Final = re.compile(
     r"(?P<text>'(?:[^']|'')*'|\"[^\"]*\")"
     rf"|(?<![\w.])(?P<call>{'|'.join(_CALLS)})\("
@@ -84,7 +87,7 @@ def _written(text: str) -> tuple[str, bool]:
         elif found["denied"] is not None:
             pieces.append("not ")
         else:
-            is_theirs = True
+            is_theirs = is_theirs or (found["call"] or "").lower() not in _ANYWHERE
             piece, at = _call(text, found) if found["call"] else (_value(found), at)
             pieces.append(piece)
     return "".join((*pieces, text[at:])), is_theirs

@@ -44,7 +44,7 @@ def _replace(of: str, arguments: Sequence[str]) -> str:
 
 
 def _joined(of: str, arguments: Sequence[str]) -> str:
-    return f"write {' ~ '.join((of, *arguments))}"
+    return f"write {' ~ '.join((of, *arguments))}" if arguments else ""
 
 
 _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
@@ -67,10 +67,16 @@ _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
 }  # fmt: skip
 
 
+def known(of: str, name: str, arguments: Sequence[str]) -> str:
+    """What to write for a function of ``of`` that others have; empty if it is not known."""
+    written = _CALLS.get(folded(name))
+    return written(of, arguments) if written is not None else ""
+
+
 def instead(of: str, name: str, arguments: Sequence[str]) -> str:
     """The hint for a call of ``name`` on ``of``; empty if nothing is like it."""
-    if known := _CALLS.get(folded(name)):
-        return known(of, arguments)
+    if right := known(of, name, arguments):
+        return right
     if name in FILTERS:
         return f"write {of} | {name}" + (f"({', '.join(arguments)})" if arguments else "")
     return suggest(name, sorted(TEXT_METHODS), closeness=0.75)

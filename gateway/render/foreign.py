@@ -59,6 +59,7 @@ _WRITTEN: Final = [
         ("JSONPath", rf"\$\.({_PATH})", "{{{{ payload.{0} }}}}"),
         ("JSONPath", r"%for\s+(\w+)\s+in\s+([\w.]+)\[\*\]\s*\Z", "{{% for {0} in {1} %}}"),
         ("JSONPath", r"([\w.]+)\[\*\]\s*\Z", "{{% for one in {0} %}}{{{{ one.name }}}}{{% endfor %}}"),
+        ("JSONPath", r"([\w.]+)\[\*\]\s*(\|.+)", "{{{{ {0} {1} }}}}"),
         ("JSONPath", r"([\w.]+)\[\*\]\.(\w+)", '{{{{ {0} | map("{1}") | join(", ") }}}}'),
         # Twig
         ("Twig", r"%elseif (.+)", "{{% elif {0} %}}"),
@@ -141,25 +142,25 @@ _BRACED: Final = re.compile(r"write \{\{ (.*?) \}\}", re.DOTALL)
 _NOTHING: Final = "remove it: every value is escaped for its place"
 #: What to write instead of filters and tests that other templates have, of Jinja or not.
 INSTEAD_OF: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("safe", "e", "escape", "forceescape", "escapejs"), _NOTHING),
+    **dict.fromkeys(("safe", "e", "h", "raw", "escape", "escape_once", "forceescape", "escapejs"), _NOTHING),
     **dict.fromkeys(("nl2br", "linebreaks", "linebreaksbr", "newline_to_br"), "write lines, which keeps line breaks"),
     **dict.fromkeys(("format", "floatformat", "number_format"), "write number(2)"),
     "currency": 'write money("EUR")',
-    **dict.fromkeys(("money_with_currency", "money_without_trailing_zeros"), "write money(attrs.currency)"),
-    "d": "write default",
     **dict.fromkeys(
-        ("regex_search", "regex_match", "regex_findall", "match", "matches"),
-        "write a condition under where: attrs.name: {regex: '^A'}",
+        ("money_with_currency", "money_without_currency", "money_without_trailing_zeros"),
+        "write money(attrs.currency)",
     ),
     **dict.fromkeys(("substring", "substr", "slice"), "write [:3] after the value, or truncate(3)"),
     **dict.fromkeys(("strftime", "time", "format_date", "datetimeformat"), 'write date("%d.%m.%Y")'),
     "attr": 'write payload["name"]',
-    "split": 'write value.split(",")',
+    **dict.fromkeys(
+        ("from_json", "fromjson", "parse_json", "from_yaml"), "remove it: what the sender sends is read already"
+    ),
 }
 #: What to write instead of names that other languages have.
 INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("null", "nil"), "write none"),
-    **dict.fromkeys(("now", "today"), "write event.received_at"),
+    **dict.fromkeys(("now", "today", "utcnow"), "write event.received_at"),
     **dict.fromkeys(("blank", "empty"), "write not before the value"),
     "undefined": "write is not defined",
     "always": "remove it: a route without an if takes every event",
@@ -170,12 +171,14 @@ INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside the braces"),
 }
-#: Functions of other languages that are filters here.
-FUNCTIONS_ELSEWHERE: Final[Mapping[str, str]] = {"len": "length", "size": "length", "str": "string", "json": "tojson"}
 INSTEAD_OF_TESTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("empty", "blank"), "write not before the value"),
     **dict.fromkeys(("null", "nil"), "write is none"),
     "present": "write is defined",
+    **dict.fromkeys(("dict", "object", "map"), "write is mapping"),
+    "str": "write is string",
+    "int": "write is integer",
+    "bool": "write is boolean",
 }
 
 #: Characters of a tag that are looked at: an expression is short, and a remedy quotes it.
@@ -222,7 +225,7 @@ def _read(content: str) -> tuple[str, str] | None:
     found = _read_whole(plain, _READ[:3]) or _read_by_pattern(plain) or _read_whole(plain, _READ[3:])
     if plain == content:
         return found
-    tag = f"{{{plain} %}}" if plain.startswith("%") else f"{{{{ {plain} }}}}"
+    tag = f"{{% {plain[1:]} %}}" if plain.startswith("%") else f"{{{{ {plain} }}}}"
     hint = found[1] if found else f"write {tag}: a field of a missing field is missing, too"
     return _said(content, "JavaScript", "")[0], hint
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-_OPERAND: Final = r"\$(?:\w+)?(?:\.\w+)+|\$\w+|(?:\.\w+)+|\.(?=[\s|)]|\Z)"
+_OPERAND: Final = r"""\$(?:\w+)?(?:\.\w+)+|\$\w+|(?<![\w.\])"'])(?:(?:\.\w+)+|\.(?=[\s|)]|\Z))"""
 _TOKEN: Final = re.compile(rf"\s*(?:(?P<operand>{_OPERAND})|(?P<constant>\"[^\"]*\"|`[^`]*`|-?\d[\d.]*)|(?P<word>[A-Za-z_]\w*(?:\.\w+)*)|(?P<sign>[()|]))")  # fmt: skip
 _RANGE: Final = re.compile(rf"range\s+(?:(?:\$\w+\s*,\s*)?\$(?P<one>\w+)\s*:?=\s*)?(?P<list>{_OPERAND})\s*\Z")
 _ASSIGNED: Final = re.compile(r"\$(?P<name>\w+)\s*:?=\s*(?P<value>.+)", re.DOTALL)

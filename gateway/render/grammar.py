@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from jinja2 import nodes
 
 from gateway.event.naming import EVENT_FIELDS
-from gateway.render import calls
+from gateway.render import calls, forms
 from gateway.render.filters import FILTERS, READ_AT_LOAD, TESTS
 from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
+from gateway.render.forms import in_quotes
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
-from gateway.render.unknown import Unknown, did_you_mean, unknown_names
+from gateway.render.unknown import MODULES, Unknown, did_you_mean, unknown_names
 from gateway.render.values import Trouble
-from gateway.render.written import called, quoted, shown
+from gateway.render.written import called, shown
 from gateway.wording import suggest
 
 #: Tests of other templates after ``is not``, which is read first, and what is written here.
@@ -185,8 +186,7 @@ def _of_node(node: nodes.Node) -> Refused | None:
         case nodes.AssignBlock(filter=nodes.Filter()):
             return Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
         case nodes.Filter(name=name) if name not in FILTERS:
-            hint = INSTEAD_OF.get(name) or did_you_mean(name, FILTERS)
-            return Refused(node.lineno, f'unknown filter "{name}"', hint)
+            return Refused(node.lineno, f'unknown filter "{name}"', _instead_of_filter(node))
         case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
             return _misread(node.lineno, name, first)
         case nodes.Mod(left=nodes.Const(value=str())):
@@ -196,17 +196,34 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return _filtered_first(node)
         case nodes.Not(node=nodes.Test(name=name) as test) if name in _OPPOSITES:
             return Refused(node.lineno, f'unknown test "{name}"', f"write {_OPPOSITES[name].format(shown(test.node))}")
-        case nodes.Test(name=("match" | "search" | "regex") as name, args=[nodes.Const(value=str() as pattern), *_]):
-            begin = "^" if name == "match" and not pattern.startswith("^") else ""
-            hint = f"write a condition under where: {shown(node.node)}: {{regex: {quoted(begin + pattern)}}}"
-            return Refused(node.lineno, f'unknown test "{name}"', hint)
+        case nodes.Not(node=nodes.Test(name=name) as test) if name not in TESTS:
+            return Refused(node.lineno, f'unknown test "{name}"', forms.denied(_instead_of_test(test)))
         case nodes.Test(name=name) if name not in TESTS:
-            hint = INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
-            return Refused(node.lineno, f'unknown test "{name}"', hint)
+            return Refused(node.lineno, f'unknown test "{name}"', _instead_of_test(node))
         case _ if not isinstance(node, _ALLOWED):
             hint = "if, for, set, macro, include and import are supported"
             return Refused(_first_line(node), "this tag is not supported", hint)
     return None
+
+
+def _instead_of_filter(node: nodes.Filter) -> str:
+    if node.name in INSTEAD_OF or node.node is None:
+        return INSTEAD_OF.get(node.name, "")
+    value = shown(node.node)
+    match node.args:
+        case [nodes.Const(value=str() as pattern), *_] if node.name in forms.SEARCHING:
+            return forms.found(node.name, value, pattern)
+    return forms.form(node.name, value, [*map(shown, node.args)]) or did_you_mean(node.name, FILTERS, closeness=0.7)
+
+
+def _instead_of_test(node: nodes.Test) -> str:
+    if node.name in INSTEAD_OF_TESTS:
+        return INSTEAD_OF_TESTS[node.name]
+    value, arguments = shown(node.node), node.args or []
+    match arguments:
+        case [nodes.Const(value=str() as pattern), *_] if node.name in forms.SEARCHING:
+            return forms.matching(node.name, value, pattern)
+    return forms.asked(node.name, value, [*map(shown, arguments)]) or did_you_mean(node.name, TESTS, closeness=0.7)
 
 
 def _as_joined(node: nodes.Mod) -> str:
@@ -214,8 +231,10 @@ def _as_joined(node: nodes.Mod) -> str:
     assert isinstance(node.left, nodes.Const)
     values = iter(node.right.items if isinstance(node.right, nodes.Tuple) else [node.right])
     parts = re.split(r"(%(?:\(\w+\))?[\d.]*[sdifr])", node.left.value)
-    shown = [shown(next(values, nodes.Const("..."))) if part[:1] == "%" else quoted(part) for part in parts if part]
-    return " ~ ".join([*shown, *map(shown, values)])
+    written = [
+        shown(next(values, nodes.Const("..."))) if part[:1] == "%" else in_quotes(part) for part in parts if part
+    ]
+    return " ~ ".join([*written, *map(shown, values)])
 
 
 def _filtered_first(node: nodes.BinExpr) -> Refused | None:
@@ -278,7 +297,7 @@ def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
     imported = {node.target for node in tree.find_all(nodes.Import)}
     for call in tree.find_all(nodes.Call):
         match call.node:
-            case nodes.Getattr(node=nodes.Name(name=alias)) if alias in imported:
+            case nodes.Getattr(node=nodes.Name(name=alias)) if alias in imported or alias in MODULES:
                 pass
             case nodes.Getattr(node=of, attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
                 hint = calls.instead(shown(of), name, [*map(shown, call.args)])

@@ -7,8 +7,9 @@ from jinja2.meta import find_undeclared_variables
 from msgspec import Struct
 
 from gateway.event import tracks
-from gateway.render.filters import FILTERS, FUNCTIONS
-from gateway.render.foreign import FUNCTIONS_ELSEWHERE, INSTEAD_OF_NAMES
+from gateway.render import forms
+from gateway.render.filters import FUNCTIONS
+from gateway.render.foreign import INSTEAD_OF_NAMES
 from gateway.render.written import shown
 from gateway.wording import closest, suggest
 
@@ -25,10 +26,10 @@ class Unknown(Struct, frozen=True):
     hint: str
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, known: Collection[str], *, closeness: float = 0.6) -> str:
     """A hint with the closest known name, or all of them if they are few; empty if nothing helps."""
     listed = f"known: {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""
-    return suggest(name, sorted(known)) or listed
+    return suggest(name, sorted(known), closeness=closeness) or listed
 
 
 def unknown_names(tree: nodes.Template, roots: Collection[str]) -> Iterator[Unknown]:
@@ -38,7 +39,8 @@ def unknown_names(tree: nodes.Template, roots: Collection[str]) -> Iterator[Unkn
         return
     # Only now: it compiles the whole template again.
     undeclared = (find_undeclared_variables(tree) | {"self"}) - known
-    called = {id(call.node) for call in tree.find_all(nodes.Call)}
+    called = {id(call.node): [*map(shown, call.args)] for call in tree.find_all(nodes.Call)}
+    of_modules = {id(each.node): (each.attr, called.get(id(each), [])) for each in tree.find_all(nodes.Getattr)}
     scopes = list(_scopes(tree))
     for name in tree.find_all(nodes.Name):
         around = [scope for scope in scopes if id(name) in scope.inside]
@@ -47,13 +49,28 @@ def unknown_names(tree: nodes.Template, roots: Collection[str]) -> Iterator[Unkn
         path, loops = _path_from(tree, name), tuple(scope.loop for scope in reversed(around) if scope.loop is not None)
         variables = [each for scope in reversed(around) for each in scope.names]
         elsewhere = next((scope.loop for scope in scopes if scope.loop and scope.loop[0] == name.name), None)
+        method, arguments = of_modules.get(id(name), ("", []))
+        if name.name in MODULES and arguments:
+            hint = _of_module(method, arguments)
+            yield Unknown(name.lineno, f"{name.name}.{method}", path, loops, hint)
+            continue
         hint = (
             f"{name.name} is known inside {{% for {name.name} in {elsewhere[1]} %}} only"
             if elsewhere is not None
             else _declared(name.name, path, variables, [*_assigned(tree)], roots)
-            or _instead_of(name.name, [*roots, *variables], is_called=id(name) in called)
+            or _instead_of(name.name, [*roots, *variables], called.get(id(name)))
         )
         yield Unknown(name.lineno, name.name, path, loops, hint)
+
+
+#: Names under which JavaScript has its functions.
+MODULES = frozenset({"Math", "JSON", "Object", "String", "Number", "Array"})
+
+
+def _of_module(method: str, arguments: Sequence[str]) -> str:
+    if method == "parse":
+        return "remove it: what the sender sends is read already"
+    return forms.form(method, arguments[0], arguments[1:])
 
 
 class _Scope(Struct, frozen=True):
@@ -71,6 +88,7 @@ def _scopes(tree: nodes.Template) -> Iterator[_Scope]:
     for node in tree.find_all((nodes.For, nodes.Macro)):
         if isinstance(node, nodes.Macro):
             yield _Scope(tuple(each.name for each in node.args), _names_of(node.body))
+        if not isinstance(node, nodes.For):
             continue
         targets = [node.target] if isinstance(node.target, nodes.Name) else [*node.target.find_all(nodes.Name)]
         loop = (node.target.name, shown(node.iter)) if isinstance(node.target, nodes.Name) else None
@@ -114,13 +132,14 @@ def _declared(name: str, path: str, variables: Sequence[str], assigned: Sequence
     return f'did you mean "{meant}{path.removeprefix(name)}"?' if meant in declared else ""
 
 
-def _instead_of(name: str, roots: Collection[str], *, is_called: bool) -> str:
+def _instead_of(name: str, roots: Collection[str], arguments: Sequence[str] | None) -> str:
+    """The hint for a name; ``arguments``: of its call, None if it is not called."""
     instead = INSTEAD_OF_NAMES.get(name, "")
     if instead and ("payload" in roots or "payload" not in instead):
         return instead
-    if is_called:
-        filter_ = FUNCTIONS_ELSEWHERE.get(name, name)
-        return f"write | {filter_} after the value" if filter_ in FILTERS else did_you_mean(name, FUNCTIONS)
+    if arguments is not None:
+        written = forms.form(name, arguments[0], arguments[1:]) if arguments else ""
+        return written or did_you_mean(name, FUNCTIONS)
     if "events" in roots:
         return f"a digest has events, count, by, first and last: first.{name}, or {{% for each in events %}}"
     if name in tracks.ROOTS:

@@ -1,0 +1,177 @@
+"""The expression that does what a function, a filter or a test of another language does. Pure; empty where none does."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.render import calls
+from gateway.render.filters import FILTERS
+from gateway.render.sandbox import TEXT_METHODS
+from gateway.wording import folded
+
+_JSON: Final = "{0} | tojson"
+_OR_ELSE: Final = "{0} | default({1}, true)"
+_DATE: Final = "{0} | date({1})"
+
+#: By the name in lower case without marks: ``{0}`` is the value, ``{1}`` what is given with it.
+_FORMS: Final[Mapping[str, str]] = {
+    # Texts
+    **dict.fromkeys(("startswith", "startingwith", "beginswith", "hasprefix"), "{0}.startswith({1})"),
+    **dict.fromkeys(("endswith", "endingwith", "hassuffix"), "{0}.endswith({1})"),
+    **dict.fromkeys(("toupper", "touppercase", "uppercase", "upcase"), "{0} | upper"),
+    **dict.fromkeys(("tolower", "tolowercase", "lowercase", "downcase"), "{0} | lower"),
+    **dict.fromkeys(("ucfirst", "upcasefirst"), "{0} | capitalize"),
+    **dict.fromkeys(("titlecase", "capitalizeall", "totitlecase"), "{0} | title"),
+    "trimspace": "{0} | trim",
+    "append": "{0} ~ {1}",
+    "prepend": "{1} ~ {0}",
+    "remove": '{0} | replace({1}, "")',
+    "replacefirst": "{0} | replace({1}, {2}, 1)",
+    "stripnewlines": '{0} | replace("\\n", "")',
+    **dict.fromkeys(("strip", "trimspaces"), "{0} | trim"),
+    "basename": '{0}.rpartition("/")[2]',
+    "dirname": '{0}.rpartition("/")[0]',
+    **dict.fromkeys(("urlescape", "urlencoded", "encodeurl", "encodeuricomponent"), "{0} | urlencode"),
+    # Numbers
+    **dict.fromkeys(("plus", "add"), "{0} + {1}"),
+    **dict.fromkeys(("minus", "subtract"), "{0} - {1}"),
+    **dict.fromkeys(("times", "multiply", "multipliedby"), "{0} * {1}"),
+    **dict.fromkeys(("dividedby", "divide"), "{0} / {1}"),
+    **dict.fromkeys(("modulo", "mod"), "{0} % {1}"),
+    "atleast": "[{0}, {1}] | max",
+    "atmost": "[{0}, {1}] | min",
+    "floor": "{0} // 1",
+    "ceil": "-(-{0} // 1)",
+    "tonumber": "{0} | float",
+    **dict.fromkeys(("numberwithdelimiter", "thousands"), '{0} | number(group=",")'),
+    # Conditions and defaults
+    **dict.fromkeys(("ternary", "iif", "if"), "{1} if {0} else {2}"),
+    **dict.fromkeys(("d", "defaultifnone"), "{0} | default({1})"),
+    **dict.fromkeys(("ifempty", "coalesce", "fallback"), _OR_ELSE),
+    "inlist": "{0} in {1}",
+    "truthy": "{0}",
+    "falsy": "not {0}",
+    **dict.fromkeys(("sameas", "equals"), "{0} == {1}"),
+    **dict.fromkeys(("bool", "boolean", "tobool", "toboolean"), '{0} in [true, 1, "true", "yes", "on", "1"]'),
+    # Lists and objects
+    **dict.fromkeys(("size", "len"), "{0} | length"),
+    "wordcount": "{0}.split() | length",
+    "uniq": "{0} | unique",
+    **dict.fromkeys(("sorted", "sortnatural"), "{0} | sort"),
+    "where": '{0} | selectattr({1}, "eq", {2})',
+    "pluck": "{0} | map({1})",
+    "sumby": "{0} | sum_of({1})",
+    "nth": "{0}[{1}]",
+    "limit": "{0}[:{1}]",
+    "offset": "{0}[{1}:]",
+    "dict2items": "{0} | items",
+    # Dates
+    **dict.fromkeys(("formatdate", "dateformat", "datetimeformat", "timestampcustom", "strftime"), _DATE),
+    # Written out
+    **dict.fromkeys(("json", "tonicejson", "toprettyjson", "jsonencode", "jsonify", "stringify", "dump"), _JSON),
+    **dict.fromkeys(("str", "tostring"), "{0} | string"),
+    "hmacsha256": "{0} | hmac({1})",
+}
+#: What is asked of a value, as a test.
+_ASKED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("list", "array"), "{0} is sequence and {0} is not string and {0} is not mapping"),
+    **{
+        name: _FORMS[name]
+        for name in (
+            "truthy",
+            "falsy",
+            "sameas",
+            "equals",
+            "startswith",
+            "startingwith",
+            "endswith",
+            "endingwith",
+            "inlist",
+        )
+    },
+}
+#: Parts of a date as JavaScript and its likes write them.
+_PARTS: Final = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
+#: What is given where nothing was, by the form.
+_GIVEN: Final = {_DATE: '"%d.%m.%Y"'}
+
+
+def form(name: str, value: str, arguments: Sequence[str] = ()) -> str:
+    """``write 'x' in attrs.a`` for ``attrs.a | contains('x')`` and ``contains(attrs.a, 'x')``."""
+    plain = folded(name)
+    if plain in ("max", "min") and arguments:
+        return f"write [{', '.join((value, *arguments))}] | {plain}"
+    if plain in FILTERS:
+        return f"write {value} | {plain}" + (f"({', '.join(arguments)})" if arguments else "")
+    if name in TEXT_METHODS:
+        return f"write {value}.{name}({', '.join(arguments)})"
+    if written := _FORMS.get(plain):
+        if written == _DATE:
+            arguments = [re.sub("|".join(_PARTS), lambda part: _PARTS[part[0]], each) for each in arguments]
+        # A remedy is a template, too, where something was left out.
+        missing = [_GIVEN.get(written, '"..."')] * 2
+        return f"write {written.format(value, *arguments, *missing)}"
+    return calls.known(value, name, arguments)
+
+
+def asked(name: str, value: str, arguments: Sequence[str]) -> str:
+    """The same for ``attrs.a is contains('x')``."""
+    written = _ASKED.get(folded(name))
+    return f"write {written.format(value, *arguments)}" if written else calls.known(value, name, arguments)
+
+
+def denied(hint: str) -> str:
+    """A hint for the opposite of a test: ``write not ('x' in attrs.a)``."""
+    written = hint.removeprefix("write ")
+    if written == hint:
+        return hint
+    if written.startswith("is "):
+        return f"write is not {written.removeprefix('is ')}"
+    if written.startswith("where: "):
+        return f"write where: {{not: {written.removeprefix('where: ')}}}"
+    return f"write {written.removeprefix('not ')}" if written.startswith("not ") else f"write not ({written})"
+
+
+# --- regular expressions ---
+
+#: Tests and filters of Ansible and of others that look for a pattern, and whether only at the beginning.
+SEARCHING: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("match", "regex_match", "matches"), True),
+    **dict.fromkeys(("search", "regex", "regex_search", "test"), False),
+}
+#: A pattern that is a text, at the beginning, at the end or anywhere.
+_LITERAL: Final = re.compile(r"(?P<start>\^?)(?P<text>(?:[^\\.^$*+?{}\[\]|()]|\\[^\w\s])+)(?P<end>\$?)")
+
+
+def matching(name: str, value: str, pattern: str) -> str:
+    """What to write for a condition on a text, by its pattern."""
+    if SEARCHING[name] and not pattern.startswith("^"):
+        pattern = f"^(?:{pattern})" if "|" in pattern else f"^{pattern}"
+    literal = _LITERAL.fullmatch(pattern)
+    if literal is None:
+        return f"write where: {{{value}: {{regex: {_in_yaml(pattern)}}}}}"
+    text = in_quotes(re.sub(r"\\(.)", r"\1", literal["text"]))
+    match bool(literal["start"]), bool(literal["end"]):
+        case True, True:
+            return f"write {value} == {text}"
+        case True, False:
+            return f"write {value}.startswith({text})"
+        case False, True:
+            return f"write {value}.endswith({text})"
+    return f"write {text} in {value}"
+
+
+def found(name: str, value: str, pattern: str) -> str:
+    """What to write for the part of a text that a pattern finds; an empty text if it finds none."""
+    whole = f"(?s)^(?:({pattern}).*|.*)$" if SEARCHING[name] else f"(?s)^.*?(?:({pattern}).*)?$"
+    return f"write {value} | regex_replace({in_quotes(whole)}, {in_quotes(chr(92) + '1')})"
+
+
+def in_quotes(text: str) -> str:
+    """A text as a template has it."""
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return f"'{text}'" if "'" not in text else '"{}"'.format(text.replace('"', '\\"'))
+
+
+def _in_yaml(text: str) -> str:
+    return "'{}'".format(text.replace("'", "''"))
