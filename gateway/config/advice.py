@@ -1,6 +1,6 @@
 """Warnings: what is valid but probably a mistake, found by trying the file on the sample events of its sources."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -10,17 +10,18 @@ from gateway import presets
 from gateway.config import slips
 from gateway.config.entries import EntryCompiler
 from gateway.config.failures import Failures
-from gateway.config.headers import fields_read, half_opened, headers_read, silent_fields
+from gateway.config.headers import fields_read, half_opened, headers_read, silent_fields, texts
 from gateway.config.lookups import certain
-from gateway.config.mismatches import Values, better, lacks, mismatched, nearest, typo, written_as_field
+from gateway.config.meanings import Meanings
+from gateway.config.mismatches import UNSAMPLED, Values, better, lacks, mismatched, nearest, typo, written_as_field
 from gateway.config.reach import asks_existence, could_take, end_of_all, needs_value
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
+from gateway.config.shortcuts import ATTRS, undeclared
 from gateway.errors import NothingChosen, Place, Problem
-from gateway.event import tracks
 from gateway.event.conditions import Clause, changes_in
 from gateway.event.match import Rule
 from gateway.event.paths import EACH, MISSING, Facts, Path, elements, parse_path
@@ -33,8 +34,6 @@ from gateway.routing.gathering import Digest
 from gateway.routing.replies import Reply
 from gateway.wording import few, suggest
 
-#: Roots of what samples do not show.
-_UNSAMPLED: Final = ("headers", "query", "vars", *tracks.ROOTS)
 #: The fields of `delivery` for trying entries of `failed`.
 _GIVEN_UP: Final[Facts] = {
     "id": "dlv_sample",
@@ -120,11 +119,17 @@ class Adviser:
             sources, rule = self._compiler.sources(keys), compiled[0].rule
             samples = self._fitting(keys, rule, self._known.samples(sources))
             tests = self._fitting(keys, rule, self._known.tests(sources))
+            lacking = self._compiler.fields.without_attrs(sources)
+            # An entry for every source may be meant for the others.
+            if lacking and (keys.source is not None or len(lacking) == len(sources)):
+                undeclared(self._reading, lacking, self._named(keys, samples), [each.facts for each in samples])
             if samples:
                 if self._known.are_all_documented(sources):
                     self._fields(keys, samples, tests)
-                self._rendered(compiled, samples)
-                self._misread(keys, [*samples, *tests])
+                read = keys, self._written.destinations, self._reading.disk.templates
+                meanings = Meanings(partial(texts, *read))
+                self._rendered(compiled, samples, Failures(samples, tests, meanings, told=[ATTRS] if lacking else ()))
+                self._misread(keys, [*samples, *tests], meanings)
             elif (
                 keys.match
                 and not tests
@@ -267,7 +272,7 @@ class Adviser:
         for field in required:
             path = parse_path(field.path.text)
             # Samples do not cover headers and queries, nor the ids and times of events.
-            if path[0] in _UNSAMPLED or path in (("event", "id"), ("event", "received_at")):
+            if path[0] in UNSAMPLED or path in (("event", "id"), ("event", "received_at")):
                 continue
             values = [(each.event.type, value) for each in samples for value in _values(each, path)]
             shown = [(each.event.type, value) for each in tests for value in _values(each, path)]
@@ -277,6 +282,12 @@ class Adviser:
                 mismatch = mismatched(field.path.text, condition, [*values, *shown])
                 if mismatch is not None:
                     self._reading.warning(field.path, *mismatch)
+
+    def _named(self, keys: EntryKeys, samples: Sequence[Sample]) -> Iterator[tuple[str, Place]]:
+        """The fields that templates read, and those of conditions if no sample says that they are absent."""
+        yield from fields_read(keys, self._written.destinations, self._reading.disk.templates)
+        if not samples:
+            yield from ((each.path.text, each.path.place) for each in self._compiler.conditions.required(keys.where))
 
     def _absent(self, keys: EntryKeys, field: Field, values: Values, samples: Sequence[Sample]) -> None:
         path = parse_path(field.path.text)
@@ -297,7 +308,7 @@ class Adviser:
                 f"narrow match, or add all: [{{{field.path.text}: {{exists: true}}}}] so that only events with it are matched",
             )
 
-    def _misread(self, keys: EntryKeys, samples: Sequence[Sample]) -> None:
+    def _misread(self, keys: EntryKeys, samples: Sequence[Sample], meanings: Meanings) -> None:
         """Warn of a tag that is not one, and of a misspelt field that a default or a condition keeps from failing."""
         read = keys, self._written.destinations, self._reading.disk.templates
         for written, place in half_opened(*read):
@@ -306,7 +317,9 @@ class Adviser:
             self._reading.warning(place, message, f"write {{{{ {inside} }}}}")
         facts = [each.facts for each in samples]
         for path, place in fields_read(*read):
-            if (place.file, place.line, path) not in self._lacking and (right := typo(path, facts)):
+            if (place.file, place.line, path) in self._lacking:
+                continue
+            if right := meanings.as_written(place, path, typo(written_as_field(meanings.path(place, path)), facts)):
                 self._reading.warning(place, f"no sample has {path}", f'did you mean "{right}"?')
         if self._are_covered(keys, samples):
             for each in silent_fields(*read):
@@ -322,7 +335,7 @@ class Adviser:
     def _silent(self, found: Silent, samples: Sequence[Sample]) -> None:
         """Warn of a field that no sample has, and that is false or repeats nothing where others would fail."""
         field, (root, *below) = written_as_field(found.path), found.path
-        is_sampled = below and root not in (*_UNSAMPLED, "event") and all(root in each.facts for each in samples)
+        is_sampled = below and root not in (*UNSAMPLED, "event") and all(root in each.facts for each in samples)
         is_told = (found.place.file, found.place.line, field) in self._lacking
         facts = [each.facts for each in samples]
         if not is_sampled or is_told or typo(field, facts) or not all(lacks(each, found.path) for each in facts):
@@ -333,8 +346,7 @@ class Adviser:
 
     # --- what is sent ---
 
-    def _rendered(self, entries: Sequence[Entry], samples: Sequence[Sample]) -> None:
-        failures = Failures(samples)
+    def _rendered(self, entries: Sequence[Entry], samples: Sequence[Sample], failures: Failures) -> None:
         taken = [sample for sample in samples if could_take(entries[0].rule, sample.facts)]
         for entry in entries:
             for name, message in certain(entry):

@@ -269,7 +269,7 @@ class EntryCompiler:
                 message = f'route "{keys.called}" has both "{text}" and "choose"'
                 self._reading.error(keys.key_at(text), message, "move it into the elements of choose that need it")
         for each in keys.choose[:-1]:
-            if "if" not in each.written:
+            if not each.has("if"):
                 message = (
                     f'an element of choose without "if" always holds: what follows it in "{keys.called}" is never sent'
                 )

@@ -2,14 +2,16 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.config.mismatches import better, meant
+from gateway.config.meanings import Meanings
+from gateway.config.mismatches import UNSAMPLED, better, lacks, meant, written_as_field
 from gateway.config.samples import LEAST, Sample
 from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
 from gateway.event.paths import (
+    EACH,
     MISSING,
     Each,
     Facts,
@@ -40,9 +42,22 @@ _VALUE: Final = "sample"
 class Failures:
     """What fails with samples. What fails in the same way with several of them is reported once."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        tests: Sequence[Sample] = (),
+        meanings: Meanings | None = None,
+        told: Collection[str] = (),
+    ) -> None:
+        """``tests``: other events that show which fields there are; ``meanings``: of the variables of the content.
+
+        ``told``: roots that some events lack, which is reported.
+        """
         self._samples = samples
         self._facts = [each.facts for each in samples]
+        self._shown = [each.facts for each in (*samples, *tests)]
+        self._meanings = meanings or Meanings()
+        self._told = told
         #: Place and reason of each failure, with the names of the samples that fail.
         self._failed: dict[tuple[Place, str], list[str]] = {}
 
@@ -70,7 +85,8 @@ class Failures:
             if failure is None or (lacked and lacking is None) or (lacking and lacking[1] in lacked):
                 return
             yield failure
-            if lacking is None or (more := _with(facts, lacking[1], self._facts)) is None:
+            path = self._meanings.path(failure[0], lacking[1]) if lacking else ()
+            if lacking is None or (more := _with(facts, path, self._facts)) is None:
                 return
             lacked.add(lacking[1])
             facts = more
@@ -80,15 +96,34 @@ class Failures:
         lacked: dict[tuple[Place, str, str, str], list[str]] = {}
         for (place, reason), names in self._failed.items():
             lacking = _LACKING.match(reason)
-            right = better(lacking[1], self._facts) if lacking else ""
+            if lacking and lacking[1].partition(".")[0] in self._told:
+                continue
+            right = self._better(place, lacking[1]) if lacking else ""
             if lacking is None or right:
                 words = f"the event has no field {lacking[1]}: {right}" if lacking else reason
                 reading.warning(place, f"with the {'sample' if len(names) == 1 else 'samples'} {few(names)}: {words}")
+                continue
+            field, remedy = lacking[1], reason[lacking.end() :]
+            if self._is_nowhere(place, field):
+                hint = f"name a field that exists, or {remedy} if some events have it"
+                lacked.setdefault((place, f"no sample of {_types(names)} has", "", hint), []).append(field)
             else:
-                field, remedy = lacking[1], reason[lacking.end() :]
-                lacked.setdefault((place, _types(names), self._why(field, names), remedy), []).append(field)
-        for (place, types, why, remedy), fields in lacked.items():
-            reading.warning(place, f"{types} may lack {joined(fields)}{why}", remedy)
+                said = f"{_types(names)} may lack"
+                lacked.setdefault((place, said, self._why(field, names), remedy), []).append(field)
+        for (place, said, why, remedy), fields in lacked.items():
+            reading.warning(place, f"{said} {joined(fields)}{why}", remedy)
+
+    def _better(self, place: Place, field: str) -> str:
+        """What to read instead of a field that is written at a place."""
+        path = self._meanings.path(place, field)
+        right = better(written_as_field(path), self._shown) if path else ""
+        return self._meanings.as_written(place, field, right)
+
+    def _is_nowhere(self, place: Place, field: str) -> bool:
+        """Whether no sample has a field, nor anything in which it might be."""
+        path = self._meanings.path(place, field)
+        is_sampled = len(path) > 1 and path[0] not in UNSAMPLED and all(path[0] in each for each in self._shown)
+        return is_sampled and all(lacks(each, path) for each in self._shown)
 
     def _why(self, field: str, names: Sequence[str]) -> str:
         """``: attrs.milestone is null in the sample issues.opened`` if that is why some samples lack a field of it."""
@@ -141,23 +176,32 @@ def _failure(build: Callable[[Facts], object], facts: Facts, place: Place) -> tu
     return None
 
 
-def _with(facts: Facts, field: str, samples: Sequence[Facts]) -> Facts | None:
+def _with(facts: Facts, path: Path, samples: Sequence[Facts]) -> Facts | None:
     """The facts with a field that they lack; None if it cannot be put there."""
-    try:
-        root, *rest = path = parse_path(field)
-    except PathRefused:
-        return None
+    root, *rest = path or ("",)
     if not isinstance(root, str) or root not in facts or not rest:
         return None
     above = facts[root]
     # The fields of the query are a mapping that nobody may change.
     known = copy.deepcopy(dict(above) if isinstance(above, Mapping) else above)
-    _lengthen(known, rest)
     try:
-        assign(known, [str(segment) for segment in rest], _value(path, meant(field, samples), samples))
+        _put(known, rest, _value(path, meant(written_as_field(path), samples), samples))
     except ValueError:
         return None
     return {**facts, root: known}
+
+
+def _put(known: object, path: Sequence[str | Each], value: object) -> None:
+    """Put a value at a path; through a list, in each element that lacks it. Raises ValueError."""
+    if EACH not in path:
+        _lengthen(known, path)
+        assign(known, [str(segment) for segment in path], value)
+        return
+    at = path.index(EACH)
+    whole = lookup(known, [str(segment) for segment in path[:at]])
+    for each in whole if isinstance(whole, list) else ():
+        if elements(each, tuple(path[at + 1 :])) == [MISSING]:
+            _put(each, path[at + 1 :], value)
 
 
 def _lengthen(known: object, path: Sequence[str | Each]) -> None:

@@ -11,12 +11,14 @@ from gateway.config.schema.conditions import Field
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
+from gateway.config.shortcuts import ATTRS
 from gateway.config.text.reader import Scalar
 from gateway.config.tracking import fields_path
 from gateway.event import tracks
 from gateway.event.conditions import changes_in
 from gateway.event.naming import EVENT_FIELDS, INVALID, INVALID_FIELDS
 from gateway.event.paths import MISSING, ROOTS, Path, PathRefused, as_written, parse_path, present
+from gateway.render import actions
 from gateway.render.grammar import instead_of_field
 from gateway.wording import suggest, suggest_or_list
 
@@ -26,10 +28,6 @@ _DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "
 
 #: A path as templates and JSONPath have it.
 _UNWRAPPED: Final = re.compile(r"\{\{\s*(?P<braces>[^{}\s]+)\s*\}\}|\$\.(?P<below>.+)")
-
-
-#: The shortcut to the record, which nearly every preset has; a source of one's own may declare it.
-ATTRS: Final = "attrs"
 
 
 class Fields:
@@ -49,6 +47,15 @@ class Fields:
         keys = self.sources[source]
         named = presets.NAMES if keys.preset is None else (keys.preset,)
         return frozenset(keys.shortcuts).union(*(presets.load(name).naming.shortcut_names for name in named))
+
+    def without_attrs(self, sources: Sequence[str]) -> Sequence[str]:
+        """Those of some sources that have no preset and do not declare ``attrs``, which templates may name all the same."""
+        keys = ((source, self.sources[source]) for source in sources)
+        return [
+            name
+            for name, each in keys
+            if not each.has("preset") and each.preset is None and ATTRS not in each.shortcuts
+        ]
 
     def tracked(self, sources: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Where the fields are that these sources remember of their records; those without ``track`` are absent."""
@@ -154,6 +161,8 @@ class Fields:
     def _hint(self, root: str, path: str, sources: Sequence[str], roots: frozenset[str]) -> str:
         if bare := _UNWRAPPED.fullmatch(path):
             return f"write {bare['braces'] or 'payload.' + bare['below']}"
+        if right := actions.field(path):
+            return f"write {right}"
         if root == "delivery":
             return '"delivery" exists only in entries under failed'
         if root == INVALID:

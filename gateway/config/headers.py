@@ -34,7 +34,7 @@ def fields_read(
     keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
 ) -> Iterator[tuple[str, Place]]:
     """Each path in a tag of a template, ``attrs.firstname``, and its line; files that a template includes are left out."""
-    for text in _with_files(keys, destinations, files):
+    for text in texts(keys, destinations, files):
         yield from _paths(text)
 
 
@@ -57,7 +57,7 @@ def half_opened(
     keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
 ) -> Iterator[tuple[str, Place]]:
     """Each ``{ attrs.firstname }}``, ``{attrs.firstname}`` and ``<%= attrs.firstname %>``, which are printed as they are, and its line."""
-    for text in _with_files(keys, destinations, files):
+    for text in texts(keys, destinations, files):
         yield from ((found[0], text.at(found.start())) for found in _HALF_OPENED.finditer(text.text))
 
 
@@ -66,15 +66,16 @@ def silent_fields(
 ) -> Iterator[Silent]:
     """Each field that can be missing without an error."""
     conditions = [*_conditions(keys)]
-    for text in _with_files(keys, destinations, files):
+    for text in texts(keys, destinations, files):
         is_condition = text in conditions
         if is_condition or is_worth_reading(text.text):
             yield from silent_in(text, is_condition=is_condition)
 
 
-def _with_files(
+def texts(
     keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
 ) -> Iterator[TemplateText]:
+    """Every template of an entry, without the files that another one includes."""
     yield from _all_texts(keys, destinations)
     yield from (TemplateText(files.get(name, ""), Place(f"{TEMPLATES}/{name}", 1)) for name in _files(keys))
 

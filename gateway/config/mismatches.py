@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from gateway.event import tracks
 from gateway.event.conditions import Change, Check, Clause, Condition
 from gateway.event.operators import OPERATORS, ORDERED
-from gateway.event.paths import EACH, MISSING, Each, Facts, Path, PathRefused, as_written, elements, parse_path
+from gateway.event.paths import EACH, MISSING, Each, Facts, Path, PathRefused, as_written, elements, lookup, parse_path
 from gateway.event.values import as_json, as_number, number
 from gateway.wording import closest, folded
 
@@ -16,6 +17,8 @@ _SHORTEST: Final = 4
 
 #: Roots whose fields are not the sender's records.
 _OF_REQUESTS: Final = ("event", "headers", "query", "vars")
+#: Roots of what samples do not show.
+UNSAMPLED: Final = ("headers", "query", "vars", *tracks.ROOTS)
 #: Names for the size of a value, which other languages have as a field of it.
 _MEASURES: Final = frozenset({"length", "size", "count"})
 
@@ -111,7 +114,11 @@ def meant(field: str, samples: Sequence[Facts]) -> Path:
 def better(field: str, samples: Sequence[Facts]) -> str:
     """What a template should read instead of a field that no sample has; empty if nothing is like it."""
     sized = measured(field, samples)
-    return f"write {sized} | length" if sized else elsewhere(field, samples) or misspelt(field, samples)
+    return (
+        f"write {sized} | length"
+        if sized
+        else elsewhere(field, samples) or misspelt(field, samples) or _deeper(field, samples)
+    )
 
 
 #: Where a field is looked for that is below another root, in this order; any other root comes after them.
@@ -131,6 +138,35 @@ def elsewhere(field: str, samples: Sequence[Facts]) -> str:
                 return f'did you mean "{written_as_field((root, *below))}"?'
     nested = next(filter(None, (_below(facts, path[0]) for facts in samples)), ()) if len(path) == 1 else ()
     return f'did you mean "{written_as_field(nested)}"?' if nested else ""
+
+
+def _deeper(field: str, samples: Sequence[Facts]) -> str:
+    """``did you mean "payload.data.object.id"?`` for ``payload.data.id``; empty if a sample has it, or there are several such."""
+    path = _parsed(field)
+    if EACH in path or any(_has(facts, path) for facts in samples):
+        return ""
+    found = set[Path]()
+    for facts in samples:
+        end = next((end for end in range(len(path) - 1, 0, -1) if _has(facts, path[:end])), 0)
+        if end:
+            found |= set(_nearest(facts, path[:end], path[end:]))
+    return f'did you mean "{written_as_field(next(iter(found)))}"?' if len(found) == 1 else ""
+
+
+def _nearest(facts: Facts, above: Path, below: Path) -> Sequence[Path]:
+    """The paths that lead to ``below`` through as few maps as possible."""
+    level = [above]
+    while level:
+        level = [
+            (*path, key)
+            for path in level
+            if isinstance(value := lookup(facts, [str(each) for each in path]), Mapping)
+            for key in value
+            if isinstance(key, str)
+        ]
+        if found := [(*path, *below) for path in level if _has(facts, (*path, *below))]:
+            return found
+    return []
 
 
 def in_loop(field: str, around: Sequence[tuple[str, str]], samples: Sequence[Facts]) -> str:

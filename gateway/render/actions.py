@@ -53,12 +53,18 @@ _SIGNS: Final = {"&&": " and ", "||": " or "}
 _EVERY: Final = re.compile(r"\.\*\.(\w+)")
 
 
+#: Characters that are looked at: an expression is short.
+_LONGEST: Final = 300
+
+
 class _Other(Exception):
     """Something that is not known here."""
 
 
 def expression(text: str) -> str:
     """``contains(github.ref, 'main')`` as ``'main' in payload.ref``; empty if nothing in it is of GitHub Actions."""
+    if len(text) > _LONGEST:
+        return ""
     try:
         written, is_theirs = _written(text)
     except (_Other, TypeError):

@@ -16,7 +16,7 @@ from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
 from gateway.destinations.markup import TAGS
 from gateway.errors import Place, Problem, TemplateRefused, UnknownRoot
-from gateway.render import direct, weave
+from gateway.render import direct, forms, weave
 from gateway.render.brackets import check_markup, check_tags
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.foreign import advice
@@ -87,6 +87,12 @@ _NAMED: Final = re.compile(r'unknown \w+ "(\w+)"')
 _IN_BRACES: Final = re.compile(r"\{\{ (.*?) \}\}")
 
 
+def _without_braces(hint: str) -> str:
+    """A hint about one expression, whose author writes no braces."""
+    written = re.fullmatch(r"write (?!\{%)(.+)", _IN_BRACES.sub(r"\1", hint), re.DOTALL)
+    return f"write {forms.bare(written[1])}" if written else _IN_BRACES.sub(r"\1", hint)
+
+
 class Compiled(Struct, frozen=True):
     """A template that can be rendered."""
 
@@ -154,8 +160,9 @@ class Folder:
         return did_you_mean(name, known) or f"put it into {self._path.name}/"
 
 
-def _problem_of(source: Source, refused: Refused) -> Problem:
-    found = source.problem(refused.line, refused.message, refused.hint, value=refused.value)
+def _problem_of(source: Source, refused: Refused, *, is_bare: bool) -> Problem:
+    hint = refused.in_condition if is_bare else refused.hint
+    found = source.problem(refused.line, refused.message, hint, value=refused.value)
     if refused.unknown is None:
         return found
     return UnknownRoot(**asdict(found), path=refused.unknown.path, around=refused.unknown.around)
@@ -230,7 +237,7 @@ class Compiler:
         try:
             compiled = self.inline(source.within("{{ ", " }}"), "truth", leaf=True)
         except TemplateRefused as refused:
-            bare = (replace(each, hint=_IN_BRACES.sub(r"\1", each.hint)) for each in refused.problems)
+            bare = (replace(each, hint=_without_braces(each.hint)) for each in refused.problems)
             raise TemplateRefused(*bare) from None
         if not compiled.whole:
             raise source.refused(
@@ -293,7 +300,7 @@ class Compiler:
             if foreign is not None:
                 raise source.refused_at(*foreign) from None
             each = refused.each if isinstance(refused, SeveralRefused) else (refused,)
-            raise TemplateRefused(*(_problem_of(source, one) for one in each)) from None
+            raise TemplateRefused(*(_problem_of(source, one, is_bare=start == "truth") for one in each)) from None
         except TemplateSyntaxError as error:
             opened = mistake_in(source.text, is_bare=start == "truth")
             if opened is not None and source.line(opened.at) <= error.lineno:

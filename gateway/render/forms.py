@@ -127,13 +127,15 @@ def denied(hint: str) -> str:
         return hint
     if written.startswith("is "):
         return f"write is not {written.removeprefix('is ')}"
-    if written.startswith("where: "):
-        return f"write where: {{not: {written.removeprefix('where: ')}}}"
+    if written.startswith(WHERE):
+        return f"write where: {{not: {written.removeprefix(WHERE)}}}"
     return f"write {written.removeprefix('not ')}" if written.startswith("not ") else f"write not ({written})"
 
 
 # --- regular expressions ---
 
+#: What a condition begins with that only a route can have.
+WHERE: Final = "where: "
 #: Tests and filters of Ansible and of others that look for a pattern, and whether only at the beginning.
 SEARCHING: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("match", "regex_match", "matches"), True),
@@ -165,6 +167,11 @@ def found(name: str, value: str, pattern: str) -> str:
     """What to write for the part of a text that a pattern finds; an empty text if it finds none."""
     whole = f"(?s)^(?:({pattern}).*|.*)$" if SEARCHING[name] else f"(?s)^.*?(?:({pattern}).*)?$"
     return f"write {value} | regex_replace({in_quotes(whole)}, {in_quotes(chr(92) + '1')})"
+
+
+def bare(expression: str) -> str:
+    """An expression as a value of YAML without quotes, where a quote or a bracket at its beginning means something else."""
+    return f"({expression})" if expression[:1] in "'\"[{!&*%@`|>-" else expression
 
 
 def in_quotes(text: str) -> str:

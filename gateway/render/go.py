@@ -11,9 +11,10 @@ from typing import Final
 from msgspec import Struct
 
 _OPERAND: Final = r"""\$(?:\w+)?(?:\.\w+)+|\$\w+|(?<![\w.\])"'])(?:(?:\.\w+)+|\.(?=[\s|)]|\Z))"""
-_TOKEN: Final = re.compile(rf"\s*(?:(?P<operand>{_OPERAND})|(?P<constant>\"[^\"]*\"|`[^`]*`|-?\d[\d.]*)|(?P<word>[A-Za-z_]\w*(?:\.\w+)*)|(?P<sign>[()|]))")  # fmt: skip
+_TOKEN: Final = re.compile(rf"\s*(?:(?P<operand>{_OPERAND})|(?P<constant>\"[^\"]*\"|`[^`]*`|-?\d[\d.]*)|(?P<below>(?<=\))(?:\.\w+)+)|(?P<word>[A-Za-z_]\w*(?:\.\w+)*)|(?P<sign>[()|]))")  # fmt: skip
 _RANGE: Final = re.compile(rf"range\s+(?:(?:\$\w+\s*,\s*)?\$(?P<one>\w+)\s*:?=\s*)?(?P<list>{_OPERAND})\s*\Z")
 _ASSIGNED: Final = re.compile(r"\$(?P<name>\w+)\s*:?=\s*(?P<value>.+)", re.DOTALL)
+_TEMPLATE: Final = re.compile(r'template\s+"(?P<name>[\w./-]+)"')
 #: A loop or a condition of Jinja, which may be around a tag of Go.
 _OF_JINJA: Final = re.compile(r"%(?:(?P<end>end\w*)|for\s+(?P<one>\w+)\s+in\b|(?P<other>if|macro|with)\b)")
 
@@ -100,6 +101,8 @@ def _written(content: str, blocks: list[_Block]) -> str:
         return "{% else %}"
     if (asked_too := content.removeprefix("else if ")) != content and _is_of_go(asked_too, around):
         return f"{{% elif {_expression(asked_too, around)} %}}"
+    if found := _TEMPLATE.match(content):
+        return f'{{% include "{found["name"]}.txt.j2" %}}'
     if found := _ASSIGNED.fullmatch(content):
         blocks[-1] = _Block(around.word, around.dot, around.variables | {found["name"]})
         return f"{{% set {found['name']} = {_expression(found['value'], around)} %}}"
@@ -196,7 +199,12 @@ def _argument(tokens: _Tokens, around: _Block) -> tuple[str, _Tokens]:
     value, rest = _pipeline(rest, around)
     if rest[:1] != [("sign", ")")]:
         raise _Other
-    return (f"({value})" if " " in value else value), rest[1:]
+    value, rest = (f"({value})" if " " in value else value), rest[1:]
+    if rest and rest[0][0] == "below":
+        # (index .Alerts 0).Labels
+        names = rest[0][1].split(".")[1:]
+        return ".".join((value, *map(_in_json, names))), rest[1:]
+    return value, rest
 
 
 def _called(name: str, arguments: Sequence[str]) -> str:

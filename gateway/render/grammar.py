@@ -1,7 +1,7 @@
 """What a template may contain; whatever is wrong is Refused with its line."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from jinja2 import nodes
 
@@ -79,11 +79,21 @@ _REFUSED: Mapping[type[nodes.Node], str] = {
 class Refused(Exception):
     """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line.
 
-    ``unknown``: the name that nothing has, if that is why.
+    ``unknown``: the name that nothing has, if that is why; ``in_condition``: what to do in an ``if``, if it is something else.
     """
 
-    def __init__(self, line: int, message: str, hint: str = "", value: int = 0, unknown: Unknown | None = None) -> None:
-        self.line, self.message, self.hint, self.value, self.unknown = line, message, hint, value, unknown
+    def __init__(
+        self,
+        line: int,
+        message: str,
+        hint: str = "",
+        value: int = 0,
+        *,
+        unknown: Unknown | None = None,
+        in_condition: str = "",
+    ) -> None:
+        self.line, self.message, self.hint, self.value = line, message, hint, value
+        self.unknown, self.in_condition = unknown, in_condition or hint
         super().__init__(message)
 
 
@@ -112,19 +122,11 @@ def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
     differences = [*_of_headers(tree)]
     yield from differences
     if not differences:
-        _make_known(tree)
         for each in unknown_names(tree, roots):
             yield Refused(each.line, f'unknown name "{each.name}"', each.hint, unknown=each)
     yield from _of_calls(tree)
     if "event" in roots:
         yield from _of_event(tree)
-
-
-def _make_known(tree: nodes.Template) -> None:
-    """Give filters and tests that are unknown, and reported, known names: at others Jinja stops looking for names."""
-    for node in tree.find_all((nodes.Filter, nodes.Test)):
-        known = FILTERS if isinstance(node, nodes.Filter) else TESTS
-        node.name = node.name if node.name in known else next(iter(known))
 
 
 def _of_event(tree: nodes.Template) -> Iterator[Refused]:
@@ -185,6 +187,14 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return Refused(node.lineno, "a recursive loop is not supported", "write a macro that calls itself")
         case nodes.AssignBlock(filter=nodes.Filter()):
             return Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
+        case nodes.Filter(args=[nodes.Const(value=str() as pattern), *_]) if node.name in forms.SEARCHING:
+            return _searching(node, pattern)
+        case nodes.Test(args=[nodes.Const(value=str() as pattern), *_]) if node.name in forms.SEARCHING:
+            return _searching(node, pattern)
+        case nodes.Not(node=nodes.Test(args=[nodes.Const(value=str() as pattern), *_]) as test) if (
+            test.name in forms.SEARCHING
+        ):
+            return _searching(test, pattern, hint=forms.denied)
         case nodes.Filter(name=name) if name not in FILTERS:
             return Refused(node.lineno, f'unknown filter "{name}"', _instead_of_filter(node))
         case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
@@ -206,24 +216,41 @@ def _of_node(node: nodes.Node) -> Refused | None:
     return None
 
 
+def _searching(
+    node: nodes.Filter | nodes.Test, pattern: str, *, hint: Callable[[str], str] = lambda hint: hint
+) -> Refused:
+    """A filter or a test that looks for a pattern."""
+    kind, value = (
+        ("filter", shown(node.node or nodes.Const("")))
+        if isinstance(node, nodes.Filter)
+        else ("test", shown(node.node))
+    )
+    condition, found = forms.matching(node.name, value, pattern), forms.found(node.name, value, pattern)
+    is_literal = not condition.startswith(f"write {forms.WHERE}")
+    in_template = hint(condition if is_literal and kind == "test" else found)
+    if not is_literal and _PATH.fullmatch(value):
+        condition = f"{hint(condition)} in the route, or {in_template.removeprefix('write ')}"
+    else:
+        condition = hint(condition if is_literal else found)
+    return Refused(node.lineno, f'unknown {kind} "{node.name}"', in_template, in_condition=condition)
+
+
+#: A field as conditions name it.
+_PATH = re.compile(r"\w+(?:\.\w+|\[\d+\])+")
+
+
 def _instead_of_filter(node: nodes.Filter) -> str:
     if node.name in INSTEAD_OF or node.node is None:
         return INSTEAD_OF.get(node.name, "")
-    value = shown(node.node)
-    match node.args:
-        case [nodes.Const(value=str() as pattern), *_] if node.name in forms.SEARCHING:
-            return forms.found(node.name, value, pattern)
-    return forms.form(node.name, value, [*map(shown, node.args)]) or did_you_mean(node.name, FILTERS, closeness=0.7)
+    arguments = [*map(shown, node.args)]
+    return forms.form(node.name, shown(node.node), arguments) or did_you_mean(node.name, FILTERS, closeness=0.7)
 
 
 def _instead_of_test(node: nodes.Test) -> str:
     if node.name in INSTEAD_OF_TESTS:
         return INSTEAD_OF_TESTS[node.name]
-    value, arguments = shown(node.node), node.args or []
-    match arguments:
-        case [nodes.Const(value=str() as pattern), *_] if node.name in forms.SEARCHING:
-            return forms.matching(node.name, value, pattern)
-    return forms.asked(node.name, value, [*map(shown, arguments)]) or did_you_mean(node.name, TESTS, closeness=0.7)
+    arguments = [*map(shown, node.args or [])]
+    return forms.asked(node.name, shown(node.node), arguments) or did_you_mean(node.name, TESTS, closeness=0.7)
 
 
 def _as_joined(node: nodes.Mod) -> str:

@@ -148,8 +148,9 @@ def field(value: object, path: str, *keys: object) -> object:
     for key in keys:
         found = member(value, key)
         if found is missing:
-            # A method of a missing field: it is the field that is missing.
-            return value if isinstance(value, UndefinedField) else UndefinedField(name=path)
+            # A method of a missing field: it is the field that is missing. Of a root, nothing is said by its name alone.
+            is_said = isinstance(value, UndefinedField) and "." in value.path
+            return value if is_said else UndefinedField(name=path)
         value = found
     return value
 

@@ -12,6 +12,7 @@ from gateway.render.compiler import Source
 from gateway.render.expressions import shown
 from gateway.render.reads import UNREADABLE, parsed
 from gateway.render.texts import TemplateText
+from gateway.render.written import list_of
 
 Use = Literal["loop", "test", "denial"]
 
@@ -50,6 +51,31 @@ def silent_in(text: TemplateText, *, is_condition: bool = False) -> Iterator[Sil
     source, reader = Source.of(text), _Reader(scope)
     for node, path, use in reader.condition(tree) if is_condition else reader.of_all(tree.body, frozenset()):
         yield Silent(path, shown(node), source.on(node.lineno), use)
+
+
+def leading(text: TemplateText) -> Mapping[str, Path]:
+    """What the variables of a template lead to: ``item`` to ``payload.line_items[*]``; without those that lead to several fields."""
+    try:
+        # A thousand texts that only print are not parsed again.
+        tree = parsed(text) if "{%" in text.text else nodes.Template([])
+    except UNREADABLE:
+        return {}
+    scope = dict[str, Path | None]()
+    for node in tree.find_all((nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.With, nodes.Import, nodes.For)):
+        found = (
+            _element(node, path_of(list_of(node.iter), scope))
+            if isinstance(node, nodes.For)
+            else _assigned(node, scope)
+        )
+        scope |= {name: None if scope.get(name, path) != path else path for name, path in found.items()}
+    return {name: path for name, path in scope.items() if path is not None}
+
+
+def _element(node: nodes.For, path: Path | None) -> Mapping[str, Path | None]:
+    """What the variables of a loop over a list lead to."""
+    if isinstance(node.target, nodes.Name):
+        return {node.target.name: None if path is None else (*path, EACH)}
+    return {name.name: None for name in node.target.find_all(nodes.Name)}
 
 
 def is_worth_reading(text: str) -> bool:
@@ -121,10 +147,7 @@ class _Reader:
         path = path_of(node.iter, self._scope)
         if path is not None and path not in expected and not node.else_:
             yield node.iter, path, "loop"
-        element: dict[str, Path | None] = {name.name: None for name in node.target.find_all(nodes.Name)}
-        if isinstance(node.target, nodes.Name):
-            element = {node.target.name: None if path is None else (*path, EACH)}
-        inner = _Reader({**self._scope, **element})
+        inner = _Reader({**self._scope, **_element(node, path)})
         if node.test is not None:
             yield from inner._test(node.test, expected)
         yield from inner.of_all(node.body, expected)

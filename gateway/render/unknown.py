@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from gateway.event import tracks
 from gateway.render import forms
-from gateway.render.filters import FUNCTIONS
+from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
 from gateway.render.foreign import INSTEAD_OF_NAMES
-from gateway.render.written import shown
+from gateway.render.written import list_of, shown
 from gateway.wording import closest, suggest
 
 
@@ -37,30 +37,62 @@ def unknown_names(tree: nodes.Template, roots: Collection[str]) -> Iterator[Unkn
     known = frozenset(roots) | frozenset(FUNCTIONS)
     if not {name.name for name in tree.find_all(nodes.Name)} - known:
         return
+    _make_known(tree)
     # Only now: it compiles the whole template again.
     undeclared = (find_undeclared_variables(tree) | {"self"}) - known
-    called = {id(call.node): [*map(shown, call.args)] for call in tree.find_all(nodes.Call)}
-    of_modules = {id(each.node): (each.attr, called.get(id(each), [])) for each in tree.find_all(nodes.Getattr)}
-    scopes = list(_scopes(tree))
-    for name in tree.find_all(nodes.Name):
-        around = [scope for scope in scopes if id(name) in scope.inside]
-        if name.name not in undeclared or any(name.name in scope.names for scope in around):
-            continue
-        path, loops = _path_from(tree, name), tuple(scope.loop for scope in reversed(around) if scope.loop is not None)
-        variables = [each for scope in reversed(around) for each in scope.names]
-        elsewhere = next((scope.loop for scope in scopes if scope.loop and scope.loop[0] == name.name), None)
-        method, arguments = of_modules.get(id(name), ("", []))
-        if name.name in MODULES and arguments:
-            hint = _of_module(method, arguments)
-            yield Unknown(name.lineno, f"{name.name}.{method}", path, loops, hint)
-            continue
-        hint = (
-            f"{name.name} is known inside {{% for {name.name} in {elsewhere[1]} %}} only"
-            if elsewhere is not None
-            else _declared(name.name, path, variables, [*_assigned(tree)], roots)
-            or _instead_of(name.name, [*roots, *variables], called.get(id(name)))
-        )
-        yield Unknown(name.lineno, name.name, path, loops, hint)
+    found = [name for name in tree.find_all(nodes.Name) if name.name in undeclared and name.ctx == "load"]
+    if found:
+        reader = _Reader(tree, roots)
+        yield from filter(None, map(reader.unknown, found))
+
+
+class _Reader:
+    """Says what was meant by the names of one template."""
+
+    def __init__(self, tree: nodes.Template, roots: Collection[str]) -> None:
+        self._roots = sorted(roots)
+        self._called = {id(call.node): [*map(shown, call.args)] for call in tree.find_all(nodes.Call)}
+        self._above = {id(each.node): each for each in tree.find_all(nodes.Getattr)}
+        self._scopes = list(_scopes(tree))
+        self._assigned = list(_assigned(tree))
+
+    def unknown(self, name: nodes.Name) -> Unknown | None:
+        """A name; None if a loop or a macro around it declares it."""
+        around = [scope for scope in reversed(self._scopes) if id(name) in scope.inside]
+        variables = [each for scope in around for each in scope.names]
+        if name.name in variables:
+            return None
+        loops = tuple(scope.loop for scope in around if scope.loop is not None)
+        above = self._above.get(id(name))
+        if name.name in MODULES and above is not None and (arguments := self._called.get(id(above))):
+            return Unknown(name.lineno, f"{name.name}.{above.attr}", "", loops, _of_module(above.attr, arguments))
+        return Unknown(name.lineno, name.name, self._path(name), loops, self._hint(name, variables))
+
+    def _path(self, name: nodes.Name) -> str:
+        """The fields that follow a name, up to one that is computed or a method."""
+        found: nodes.Expr = name
+        while (above := self._above.get(id(found))) is not None and id(above) not in self._called:
+            found = above
+        return shown(found)
+
+    def _hint(self, name: nodes.Name, variables: Sequence[str]) -> str:
+        elsewhere = next((scope.loop for scope in self._scopes if scope.loop and scope.loop[0] == name.name), None)
+        if elsewhere is not None:
+            return f"{name.name} is known inside {{% for {name.name} in {elsewhere[1]} %}} only"
+        declared = [each for each in (*variables, *self._assigned) if each != name.name]
+        # line_item is the item of a loop.
+        meant = next((each for each in variables if each == name.name.lower().rpartition("_")[2]), "")
+        meant = meant or closest(name.name, [*declared, *self._roots], closeness=0.7)
+        if meant in declared:
+            return f'did you mean "{meant}{self._path(name).removeprefix(name.name)}"?'
+        return _instead_of(name.name, [*self._roots, *variables], self._called.get(id(name)))
+
+
+def _make_known(tree: nodes.Template) -> None:
+    """Give filters and tests that are unknown, and reported, known names: at others Jinja stops looking for names."""
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        known = FILTERS if isinstance(node, nodes.Filter) else TESTS
+        node.name = node.name if node.name in known else next(iter(known))
 
 
 #: Names under which JavaScript has its functions.
@@ -91,7 +123,7 @@ def _scopes(tree: nodes.Template) -> Iterator[_Scope]:
         if not isinstance(node, nodes.For):
             continue
         targets = [node.target] if isinstance(node.target, nodes.Name) else [*node.target.find_all(nodes.Name)]
-        loop = (node.target.name, shown(node.iter)) if isinstance(node.target, nodes.Name) else None
+        loop = (node.target.name, shown(list_of(node.iter))) if isinstance(node.target, nodes.Name) else None
         inside = _names_of([*node.body, *([node.test] if node.test is not None else [])])
         yield _Scope(tuple(each.name for each in targets), inside, loop)
 
@@ -110,26 +142,6 @@ def _assigned(tree: nodes.Template) -> Iterator[str]:
                 yield name
             case nodes.Macro(name=name) | nodes.Import(target=name):
                 yield name
-
-
-def _path_from(tree: nodes.Template, name: nodes.Name) -> str:
-    """The fields that follow a name, up to one that is computed or a method."""
-    called = {id(call.node) for call in tree.find_all(nodes.Call)}
-    found: nodes.Expr = name
-    # What is around comes before what is inside.
-    for node in reversed([*tree.find_all(nodes.Getattr)]):
-        if node.node is found and id(node) not in called:
-            found = node
-    return shown(found)
-
-
-def _declared(name: str, path: str, variables: Sequence[str], assigned: Sequence[str], roots: Collection[str]) -> str:
-    """The name that the template declares and that is meant; empty if none is like it, or a root is more like it."""
-    declared = [each for each in (*variables, *assigned) if each != name]
-    # line_item is the item of a loop.
-    meant = next((each for each in variables if each == name.lower().rpartition("_")[2]), "")
-    meant = meant or closest(name, [*declared, *sorted(roots)], closeness=0.7)
-    return f'did you mean "{meant}{path.removeprefix(name)}"?' if meant in declared else ""
 
 
 def _instead_of(name: str, roots: Collection[str], arguments: Sequence[str] | None) -> str:

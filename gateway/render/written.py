@@ -67,3 +67,17 @@ def called(node: nodes.Filter) -> str:
     """A filter as it is written: ``money(attrs.currency, minor=true)``."""
     arguments = ", ".join([*map(shown, node.args), *(f"{each.key}={shown(each.value)}" for each in node.kwargs)])
     return f"{node.name}({arguments})" if arguments else node.name
+
+
+def list_of(node: nodes.Node) -> nodes.Node:
+    """The list of which a loop takes some elements, or takes them in another order."""
+    match node:
+        case nodes.Filter(name=name, node=nodes.Node() as inner) if name in _CHOOSING:
+            return list_of(inner)
+        case nodes.Getitem(node=inner, arg=nodes.Slice()):
+            return list_of(inner)
+    return node
+
+
+#: Filters that give elements of their list.
+_CHOOSING: Final = frozenset({"default", "list", "rejectattr", "reverse", "selectattr", "sort", "unique"})

@@ -37,6 +37,8 @@ CASES = [
     ),
     ('{{ $x := .Name | default "none" }}', "Go", '{% set x = payload.name | default("none") %}'),
     ('{{ index .Labels "a.b" }}', "Go", '{{ payload.labels["a.b"] }}'),
+    ("{{ (index .Items 0).Sku }} {{ .Name }}", "Go", "{{ payload.items[0].sku }}"),
+    ('{{ template "header" . }}', "Go", '{% include "header.txt.j2" %}'),
     ('{{ printf "%.2f" .Total }}', "Go", "{{ payload.total | number(2) }}"),
     ("{{ len .Items }}", "Go", "{{ payload.items | length }}"),
     ("{{ range .Items }}{{ end }}{{ end }}", "Go", "{% for one in payload.items %}"),

@@ -112,16 +112,20 @@ def test_a_test_of_other_templates_and_its_opposite(templates, name, value, righ
 
 
 @pytest.mark.parametrize(
-    ("test", "right"),
+    ("test", "where", "pattern"),
     [
-        (r"match('^\\+4\\d')", r"where: {attrs.phone: {regex: '^\+4\d'}}"),
-        (r"search('a.c')", r"where: {attrs.phone: {regex: 'a.c'}}"),
-        (r'search("it\'s (a|b)")', r"where: {attrs.phone: {regex: 'it''s (a|b)'}}"),
-        (r"match('a|b')", r"where: {attrs.phone: {regex: '^(?:a|b)'}}"),
+        (r"match('^\\+4\\d')", r"'^\+4\d'", r"^(?:(^\\+4\\d).*|.*)$"),
+        (r"search('a.c')", r"'a.c'", r"^.*?(?:(a.c).*)?$"),
+        (r"match('a|b')", r"'^(?:a|b)'", r"^(?:(a|b).*|.*)$"),
     ],
 )
-def test_a_pattern_that_is_more_than_a_text_is_a_condition_under_where(templates, test, right):
-    assert remedy(templates, f"{{{{ attrs.phone is {test} }}}}") == right
+def test_a_pattern_that_is_more_than_a_text_is_a_condition_of_a_route_or_a_filter(templates, test, where, pattern):
+    expression = f"attrs.phone is {test}"
+    in_template = f"attrs.phone | regex_replace('(?s){pattern}', '\\\\1')"
+    assert remedy(templates, f"{{% if {expression} %}}x{{% endif %}}") == in_template
+    of_route = refusal(templates.truth, TemplateText(expression, HERE)).hint
+    assert of_route == f"write where: {{attrs.phone: {{regex: {where}}}}} in the route, or {in_template}"
+    assert templates.truth(TemplateText(in_template, HERE)) is not None
 
 
 @pytest.mark.parametrize("name", ["times", "d", "where", "append", "formatDate", "split", "nth"])

@@ -16,6 +16,8 @@ from gateway.event.conditions import Change, Check, Clause, Combined, Condition
 from gateway.event.operators import OPERATORS
 from gateway.event.paths import Path, PathRefused, parse_path
 from gateway.event.values import Value
+from gateway.render import actions
+from gateway.render.forms import bare
 from gateway.wording import suggest, suggest_or_list
 
 _VALUES: Final = some(operators.ANY.schema)
@@ -125,7 +127,7 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
                 right = f"{{{node.text}}}, without quotes"
             hint = f"write where: {right}; an expression goes under if"
             if foreign.is_combined(node.text):
-                hint = f"write if: {foreign.as_expression(node.text)}"
+                hint = f"write if: {bare(actions.expression(node.text) or foreign.as_expression(node.text))}"
             reading.error(node, f"{label} must be a map", hint)
         elif isinstance(node, Items) and node.nodes and all(isinstance(each, Map) for each in node.nodes):
             whole = foreign.shown(node.nodes[0]) if len(node.nodes) == 1 else f"{{all: {foreign.shown(node)}}}"

@@ -9,13 +9,14 @@ from typing import ClassVar, Final
 from gateway.config.schema import addressing, conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.instead import CONDITIONS, Remedy
+from gateway.config.schema.instead import CHOOSING, CONDITIONS, Remedy
 from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
 from gateway.config.schema.trees import Body
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
-from gateway.render import TemplateText
+from gateway.render import TemplateText, actions
+from gateway.render.forms import bare as in_yaml
 
 #: An expression as GitHub Actions writes it.
 _IN_BRACES: Final = re.compile(r"\s*\$\{\{\s*(?P<expression>[^{}$]*?)\s*\}\}\s*")
@@ -27,7 +28,12 @@ def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None
     if isinstance(node, Scalar) and "${" in node.text:
         # Its value would be run as code.
         bare = _IN_BRACES.fullmatch(node.text)
-        hint = f"write if: {bare['expression']}" if bare else "put it under vars and write vars.name"
+        inside = bare["expression"] if bare else ""
+        hint = (
+            f"write if: {in_yaml(actions.expression(inside) or inside)}"
+            if bare
+            else "put it under vars and write vars.name"
+        )
         reading.error(node, f"{label} cannot contain ${{...}}", hint)
         return None
     if isinstance(node, Map | Items):
@@ -121,6 +127,7 @@ class ChoiceKeys(MessageKeys):
     """One of the messages of which the first that holds is sent."""
 
     noun = "an element of choose"
+    foreign: ClassVar[Mapping[str, Remedy]] = {**MessageKeys.foreign, **CHOOSING}
     #: It goes where its route sends to, and what is recalled and remembered is its route's.
     to: tuple[Words, ...] | None = None
     recall: Mapping[str, RecallKeys] = dataclasses.field(default_factory=dict)

@@ -13,6 +13,7 @@ from gateway.config.schema.operands import as_written
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.errors import Place
 from gateway.event.operators import OPERATORS
+from gateway.render import actions
 
 #: Texts that need no quotes, whatever stands around them.
 _PLAIN: Final = re.compile(r"[\w.+/^$][\w.+/@$ -]*(?<! )")
@@ -179,7 +180,8 @@ def compared_key(key: str) -> tuple[str, str] | None:
         return None
     place = Place("", 0, 0)
     value = found[3][1:-1] if found[3][0] == found[3][-1] and found[3][0] in "\"'" else found[3]
-    return found[1], comparison(found[1], found[2], _scalar(place, value))
+    field = actions.field(found[1]) or found[1]
+    return field, comparison(field, found[2], _scalar(place, value))
 
 
 def is_combined(text: str) -> bool:

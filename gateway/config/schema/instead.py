@@ -3,13 +3,16 @@
 A remedy is what follows "write", or a function that makes the whole hint of the pair and of the map around it.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from gateway.config.schema import foreign
+from gateway.config.schema import foreign, workflows
 from gateway.config.text.compared import all_but
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
+from gateway.render import actions
+from gateway.render.forms import bare
 
 Remedy = str | Callable[[Pair, Map], str]
 #: Of every key that a section neither has nor knows otherwise.
@@ -94,7 +97,7 @@ _TYPE: Final = re.compile(r"[\w*]+(?:[./:][\w*]+)*")
 
 def condition(pair: Pair, _around: Map) -> str:
     """``when:``, ``filter:``: a pattern, a map of conditions or an expression, by its value."""
-    match pair.value:
+    match _here(pair.value):
         case Map() as conditions:
             return f"write where: {foreign.shown(rooted(conditions))}"
         case Items(nodes=nodes) if any(isinstance(each, Map) for each in nodes):
@@ -108,8 +111,39 @@ def condition(pair: Pair, _around: Map) -> str:
         ):
             return f"write where: {{{compared[1]}}}"
         case Scalar(text=text, empty=False):
-            return f"write if: {foreign.as_expression(text)}"
+            return f"write if: {bare(foreign.as_expression(text))}"
     return "write where: {attrs.type: lead}"
+
+
+def in_choice(pair: Pair, _around: Map) -> str:
+    """``when:`` of an element of choose, which has no conditions but ``if``."""
+    asked = 'attrs.type == "lead"'
+    match _here(pair.value):
+        case Map(pairs=pairs) if pairs and all(isinstance(each.value, Scalar) for each in pairs):
+            asked = " and ".join(
+                f"{each.key.text} == {_json(each.value)}" for each in rooted(Map(pair.key.place, pairs)).pairs
+            )
+        case Scalar(text=text, empty=False):
+            asked = foreign.as_expression(text)
+    return f"write if: not ({asked})" if pair.key.text in EXCLUDING else f"write if: {bare(asked)}"
+
+
+def _json(node: Node) -> str:
+    value = node.value if isinstance(node, Scalar) else None
+    return json.dumps(value, ensure_ascii=False) if value is not None else "none"
+
+
+#: Braces around an expression, as GitHub Actions and templates have them.
+_BRACES: Final = re.compile(r"\s*\$?\{\{\s*(?P<inside>[^{}$]*?)\s*\}\}\s*")
+
+
+def _here(node: Node) -> Node:
+    """A condition of GitHub Actions as it is written here; any other as it is."""
+    if not isinstance(node, Scalar) or node.empty:
+        return node
+    inside = found["inside"] if (found := _BRACES.fullmatch(node.text)) else node.text
+    written = actions.expression(inside) or inside
+    return node if written == node.text else Scalar(node.place, written, written, node.content)
 
 
 def rooted(conditions: Map) -> Map:
@@ -145,8 +179,8 @@ def exclusion(pair: Pair, _around: Map) -> str:
     types = [each.text for each in nodes if isinstance(each, Scalar) and _TYPE.fullmatch(each.text)]
     if types and len(types) == len(nodes):
         return f"write where: {{{all_but(types)}}}"
-    if isinstance(pair.value, Scalar) and pair.value.text:
-        return f"write if: not ({foreign.as_expression(pair.value.text)})"
+    if isinstance(asked := _here(pair.value), Scalar) and asked.text:
+        return f"write if: not ({foreign.as_expression(asked.text)})"
     if isinstance(pair.value, Map) or any(isinstance(each, Map) for each in nodes):
         return f"write where: {{not: {foreign.shown(pair.value)}}}"
     return "write where: {not: {attrs.type: lead}}"
@@ -158,4 +192,12 @@ CONDITIONS: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(("when", "filter", "filters", "condition", "conditions", "only_if", "rule", "rules"), condition),
     **dict.fromkeys(("matchers", "match_re", "match_labels", "matchLabels", "labels"), matchers),
     **dict.fromkeys(sorted(EXCLUDING), exclusion),
+    **workflows.KEYS,
+}
+#: Of an element of choose.
+CHOOSING: Final[Mapping[str, Remedy]] = {
+    **dict.fromkeys(
+        ("when", "where", "filter", "filters", "condition", "conditions", "only_if", "case", *sorted(EXCLUDING)),
+        in_choice,
+    ),
 }

@@ -14,6 +14,7 @@ from gateway.config.text.references import ReferenceRefused, References, Resolve
 from gateway.config.text.report import Report
 from gateway.errors import Place, Problem
 from gateway.event.paths import Facts
+from gateway.render.texts import TemplateText
 from gateway.wording import suggest_or_list
 
 T = TypeVar("T")
@@ -57,9 +58,9 @@ class Reading:
     in_tests: bool = False
     _stand_ins: list["StandIn"] = field(default_factory=list)
 
-    def error(self, where: Node | Place, message: str, hint: str = "") -> None:
+    def error(self, where: Node | Place, message: str, hint: str = "", *, near: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
-        problem = Problem(place, message, hint)
+        problem = Problem(place, message, hint, near=near)
         if self.in_tests:
             self.report.of_tests.add(problem)
         self.report.add(problem)
@@ -109,6 +110,13 @@ class Reading:
             if self.dev:
                 self._stand_ins.pop()
 
+    def report_at(self, node: Scalar, refused: ReferenceRefused) -> None:
+        """Report a reference on its own line of a text."""
+        text = TemplateText(node.text, node.content, node.breaks)
+        end = next((start for start in text.starts if start > refused.at), len(node.text))
+        place, near = text.at(refused.at), node.text[refused.at : end].rstrip()
+        self.error(place, str(refused), near=near)
+
     def is_unset(self, node: Node) -> bool:
         """Whether a text needs a variable or file that is missing."""
         try:
@@ -126,7 +134,7 @@ class Reading:
         try:
             found = resolve(node.text)
         except ReferenceRefused as error:
-            self.error(node, str(error))
+            self.report_at(node, error)
             return None
         if (name := variables.named_anywhere(node.text)) and not is_address:
             self.warning(node, NOT_A_VARIABLE, f'write "${{{name}}}"')

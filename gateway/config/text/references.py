@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from gateway.config.text.disk import Values
+from gateway.render import actions
 from gateway.render.texts import line_breaks
 
 #: A reference, the escape, or a ``${`` that is neither.
@@ -29,7 +30,9 @@ _NEARLY: Final = re.compile(
 )
 #: A default as a shell writes it without its colon, or another program without its hyphen.
 _DEFAULT: Final = re.compile(r"\s*(?P<name>[A-Z_][A-Z0-9_]*)\s*[:|-][^}]*\}")
-_FIELD: Final = re.compile(r"\{?\s*(?P<field>(?:attrs|envelope|event|headers|payload|query|vars)\.[^}\n]*?)\s*\}")
+_FIELD: Final = re.compile(
+    r"\{?\s*(?P<field>(?:attrs|envelope|event|github|headers|payload|query|vars)\.[^}\n]*?)\s*\}"
+)
 
 
 def _meant(text: str, at: int) -> str:
@@ -37,7 +40,8 @@ def _meant(text: str, at: int) -> str:
     if at == len("${") and (found := _NEARLY.fullmatch(text, at)):
         return f"${{{found['name']}}}"
     if found := _FIELD.match(text, at):
-        return f"{{{{ {found['field'].strip()} }}}}"
+        field = found["field"].strip()
+        return f"{{{{ {actions.expression(field) or field} }}}}"
     if (found := _NEARLY.match(text, at)) and text[at] == "{":
         return f"${{{found['name']}}}"
     if text[at : at + 1] == "{":
@@ -48,7 +52,11 @@ def _meant(text: str, at: int) -> str:
 
 
 class ReferenceRefused(ValueError):
-    """A reference is malformed or misplaced; the text says what to do."""
+    """A reference is malformed or misplaced; the text says what to do, ``at`` which character it begins with."""
+
+    def __init__(self, message: str, at: int = 0) -> None:
+        self.at = at
+        super().__init__(message)
 
 
 class Resolved(Struct, frozen=True):
@@ -116,7 +124,7 @@ class References(Struct, frozen=True):
         if found[0] == "${":
             meant = _meant(found.string, found.end())
             raise ReferenceRefused(
-                f"what follows this ${{ is not a reference: write {meant}; write $${{ for a literal ${{"
+                f"what follows this ${{ is not a reference: write {meant}; write $${{ for a literal ${{", found.start()
             )
         if found[0] == "$${":
             return ""
@@ -167,16 +175,17 @@ class _Pieces(Struct):
 
 def _refuse_in_tags(text: str) -> None:
     tags = _tags(text)
-    if any(_RAW.match(text, start) for start, _ in tags):
-        raise ReferenceRefused("a text with {% raw %} cannot contain ${...}: remove one of them")
+    raw = next((start for start, _ in tags if _RAW.match(text, start)), None)
+    if raw is not None:
+        raise ReferenceRefused("a text with {% raw %} cannot contain ${...}: remove one of them", raw)
     for found in _REFERENCE.finditer(text):
         if any(start < found.start() < end for start, end in tags):
             raise ReferenceRefused(
-                f"{found[0]} is inside braces, where only template source is allowed: move it outside"
+                f"{found[0]} is inside braces, where only template source is allowed: move it outside", found.start()
             )
         if found[0] != "$${" and text[: found.start()].endswith("{"):
             # Together with this brace, the value or what follows an empty value could open a tag.
-            raise ReferenceRefused(f'{found[0]} directly follows a "{{": put something between them')
+            raise ReferenceRefused(f'{found[0]} directly follows a "{{": put something between them', found.start())
 
 
 def _inert(value: str) -> str:

@@ -1,0 +1,257 @@
+"""What check says to write in a template or a condition can be pasted: the file is then in order."""
+
+import re
+
+import pytest
+
+from gateway.config import load
+from gateway.errors import ConfigError
+
+HEAD = """version: 1
+sources:
+  shop: {preset: shopify, secret: "${HUSH}"}
+  git: {preset: github, secret: "${HUSH}"}
+  pay: {preset: stripe, secret: "${HUSH}"}
+  alerts: {preset: alertmanager, secret: "${HUSH}"}
+  own: {verify: {token: {header: x-token}}, secret: "${HUSH}", samples: samples, type: "{payload.kind}"}
+destinations:
+  log: {url: "https://log.example.com"}
+routes:
+"""
+LOOP = "{% for item in payload.line_items %}"
+
+
+@pytest.fixture
+def problems(tmp_path):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "invoice.paid.json").write_text('{"kind": "invoice.paid", "number": "7", "total": 3}')
+
+    def found(route):
+        (tmp_path / "routes.yaml").write_text(HEAD + route)
+        try:
+            return load(tmp_path / "routes.yaml", environ={"HUSH": "h" * 40}).warnings
+        except ConfigError as refused:
+            return refused.problems
+
+    return found
+
+
+def written(source, match, *lines):
+    text = "".join(f"      {line}\n" for line in lines)
+    return f"  - source: {source}\n    match: '{match}'\n    to: log\n    text: |\n{text}"
+
+
+def said(problem):
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+
+
+MEANT = r'did you mean "(.*?)"'
+
+
+@pytest.mark.parametrize(
+    ("source", "match", "template", "message", "right"),
+    [
+        # A variable of a loop, or what it leads to, with another name.
+        ("shop", "orders/create", LOOP + "{{ itm.title }}{% endfor %}", 'unknown name "itm"', "item.title"),
+        ("shop", "orders/create", LOOP + "{{ items.title }}{% endfor %}", 'unknown name "items"', "item.title"),
+        ("shop", "orders/create", LOOP + "{{ line_item.title }}{% endfor %}", 'unknown name "line_item"', "item.title"),
+        ("shop", "orders/create", LOOP + "{{ product.title }}{% endfor %}", 'unknown name "product"', "item.title"),
+        ("shop", "orders/create", "{% for item in payload.line_items | sort(attribute='id') %}{{ product.title }}{% endfor %}", 'unknown name "product"', "item.title"),
+        ("shop", "orders/create", "{% for item in payload.line_items[:3] %}{{ item.tittle }}{% endfor %}", "the event has no field item.tittle", "item.title"),
+        ("git", "push", "{% set pushed = payload.pusher %}{{ pushd.name }}", 'unknown name "pushd"', "pushed.name"),
+        # A field that no sample has, and one that is like it.
+        ("shop", "orders/create", LOOP + "{{ item.tittle }}{% endfor %}", "the event has no field item.tittle", "item.title"),
+        ("git", "push", "{% set pushed = payload.pusher %}{{ pushed.nme }}", "the event has no field pushed.nme", "pushed.name"),
+        ("git", "push", "{% for one in payload.commits %}{% set who = one.author %}{{ who.nam }}{% endfor %}", "the event has no field who.nam", "who.name"),
+        ("pay", "**", "{{ payload.data.id }}", "the event has no field payload.data.id", "payload.data.object.id"),
+        ("shop", "orders/create", LOOP + "{{ item.tittle | default('x') }}{% endfor %}", "no sample has item.tittle", "item.title"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_meant(problems, source, match, template, message, right):
+    (problem,) = problems(written(source, match, template))
+    assert message in problem.message
+    assert re.search(MEANT, said(problem))[1] == right
+    wrong = re.search(r"(?:name \"|has no field |sample has )([\w.]+\w)", problem.message)[1]
+    path = re.search(rf"{wrong}[\w.]*", template.split("{{", 1)[1])[0]
+    assert problems(written(source, match, template.replace(f"{{{{ {path}", f"{{{{ {right}"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "match", "template", "message"),
+    [
+        ("git", "push", "{{ attrs.branch }}", "no sample of push has attrs.branch"),
+        ("git", "push", "{% for one in payload.commits %}{{ one.branch }}{% endfor %}", "no sample of push has one.branch"),
+        ("shop", "orders/create", LOOP + "{{ item.wrapping.color }}{% endfor %}", "no sample of orders/create has item.wrapping.color"),
+        # What is null or empty in a sample may have it.
+        ("git", "push", "{{ payload.repository.license.name }}", "push may lack payload.repository.license.name: payload.repository.license is null in the sample push"),
+    ],
+)  # fmt: skip
+def test_a_default_is_not_the_remedy_for_a_field_that_no_sample_has(problems, source, match, template, message):
+    (problem,) = problems(written(source, match, template))
+    assert problem.message == message
+    assert problem.hint.startswith("name a field that exists, or ") is message.startswith("no sample")
+
+
+def test_a_field_that_some_types_have_may_be_missing_in_others(problems):
+    found = problems(written("git", "**", "{{ payload.commits }}"))
+    assert any("may lack payload.commits" in each.message for each in found)
+    assert not any("no sample" in each.message for each in found)
+
+
+def test_every_misspelt_field_of_a_loop_is_reported(problems):
+    found = problems(
+        written("git", "push", "{% for c in payload.commits %}{{ c.massage }}{{ c.autor.nme }}{% endfor %}")
+    )
+    assert [re.search(MEANT, each.message)[1] for each in found] == ["c.message", "c.author"]
+
+
+def test_a_variable_outside_of_its_loop(problems):
+    template = LOOP + "{{ item.title }}{% endfor %}{{ item.title }}"
+    (problem,) = problems(written("shop", "orders/create", template))
+    assert said(problem) == 'unknown name "item" (item is known inside {% for item in payload.line_items %} only)'
+
+
+@pytest.mark.parametrize(
+    ("route", "right"),
+    [
+        (written("own", "**", "{{ attrs.number }} {{ attrs.total }}"), "payload.number and payload.total"),
+        (written("own", "other", "{{ attrs.name }}"), "payload.name"),
+        ("  - {source: own, match: other, where: {attrs.number: 7}, to: log}\n", "payload.number"),
+    ],
+)
+def test_a_source_without_the_shortcut_is_named_with_the_field_of_the_payload(problems, route, right):
+    problem = next(each for each in problems(route) if "shortcut" in each.message)
+    assert problem.message.startswith('the source "own" has no shortcut attrs, so there is no attrs.')
+    assert problem.hint == f"write {right}, or declare it there: shortcuts: {{attrs: payload}}"
+    assert not any("shortcut" in each.message for each in problems(route.replace("attrs.", "payload.")))
+
+
+@pytest.mark.parametrize("line", ["match: push", "source: [git, own]", "source: shop"])
+def test_an_entry_whose_sources_have_the_shortcut_is_in_order(problems, line):
+    found = problems(f"  - {{{line}, to: log, text: '{{{{ attrs.id | default(1) }}}}'}}\n")
+    assert any("shortcut" in each.message for each in found) is ("own" in line)
+
+
+@pytest.mark.parametrize(
+    ("key", "right"),
+    [
+        ("if: github.event.workflow_run.conclusion == 'failure'", "if: payload.workflow_run.conclusion == 'failure'"),
+        ("when: github.event.workflow_run.conclusion == 'failure'", "where: {payload.workflow_run.conclusion: failure}"),
+        ("if: failure()", "if: payload.workflow_run.conclusion == 'failure'"),
+        ("when: ${{ !success() }}", "if: not payload.workflow_run.conclusion == 'success'"),
+        ("if: contains(github.event.workflow_run.name, 'Build')", "if: ('Build' in payload.workflow_run.name)"),
+        ("when: contains(github.event.workflow_run.name, 'Build')", "if: ('Build' in payload.workflow_run.name)"),
+        ("unless: contains(github.event.workflow_run.name, 'Build')", "if: not ('Build' in payload.workflow_run.name)"),
+        ("if: startsWith(github.event.workflow_run.head_branch, 'rel')", "if: payload.workflow_run.head_branch.startswith('rel')"),
+        ("if: endsWith(github.event.workflow_run.head_branch, '-x') && failure()", "if: payload.workflow_run.head_branch.endswith('-x') and payload.workflow_run.conclusion == 'failure'"),
+        ("if: ${{ github.actor == 'octocat' }}", "if: payload.sender.login == 'octocat'"),
+        ("where: github.actor == 'octocat'", "where: {payload.sender.login: octocat}; an expression goes under if"),
+        ("if: payload.workflow_run.name is match('Bu')", "if: payload.workflow_run.name.startswith('Bu')"),
+        ("if: payload.workflow_run.name is match('B.*d')", r"where: {payload.workflow_run.name: {regex: '^B.*d'}} in the route, or payload.workflow_run.name | regex_replace('(?s)^(?:(B.*d).*|.*)$', '\\1')"),
+        ("if: payload.workflow_run.name is not search('B.*d')", r"where: {not: {payload.workflow_run.name: {regex: 'B.*d'}}} in the route, or not (payload.workflow_run.name | regex_replace('(?s)^.*?(?:(B.*d).*)?$', '\\1'))"),
+        ("if: payload.workflow_run.name | regex_search('^Bu')", "if: payload.workflow_run.name.startswith('Bu')"),
+        ("if: payload.workflow_run.name | contains('Bu')", "if: ('Bu' in payload.workflow_run.name)"),
+        ("types: [completed]", "where: {event.action: completed}"),
+    ],
+)  # fmt: skip
+def test_a_condition_of_another_product(problems, key, right):
+    route = "  - source: git\n    match: workflow_run.*\n    to: log\n    {}\n"
+    (problem,) = problems(route.format(key))
+    name = key.partition(":")[0]
+    remedy = problem.hint.removeprefix("write ")
+    assert remedy == (right.removeprefix("if: ") if name == "if" and "${{" not in key and right[:2] == "if" else right)
+    first, _, other = right.partition("; ")[0].partition(" in the route, or ")
+    assert problems(route.format(first)) == ()
+    assert not other or problems(route.format(f"if: {other}")) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "right"),
+    [
+        ("branches: [main]", "where: {payload.ref: refs/heads/main}"),
+        ("branches: [main, 'release/**']", "where: {payload.ref: {glob: [refs/heads/main, refs/heads/release/*]}}"),
+        ("branches-ignore: [a, b]", "where: {payload.ref: {not: [refs/heads/a, refs/heads/b]}}"),
+        ("tags: ['v*']", "where: {payload.ref: {glob: refs/tags/v*}}"),
+        ("branches: []", "where: {payload.ref: refs/heads/main}"),
+    ],
+)
+def test_the_branches_of_a_workflow(problems, key, right):
+    route = "  - source: git\n    match: push\n    to: log\n    {}\n"
+    (problem,) = problems(route.format(key))
+    assert problem.hint == f"write {right}"
+    assert problems(route.format(right)) == ()
+
+
+@pytest.mark.parametrize(
+    ("on", "right"),
+    [
+        ("{push: {branches: [main]}}", "match: push, and where: {payload.ref: refs/heads/main}"),
+        (
+            "{push: , pull_request: {types: [opened, closed]}}",
+            "match: [push, pull_request.opened, pull_request.closed]",
+        ),
+        (
+            "{pull_request: {branches: [main]}}",
+            "match: pull_request.*, and where: {payload.pull_request.base.ref: main}",
+        ),
+        ("{workflow_run: {types: completed}}", "match: workflow_run.completed"),
+        ("push", "match"),
+        ("[push, pull_request]", "match: [push, pull_request.*]"),
+    ],
+)
+def test_the_trigger_of_a_workflow(problems, on, right):
+    route = "  - source: git\n    to: log\n    {}\n"
+    (problem,) = problems(route.format(f"on: {on}"))
+    assert problem.hint == f"write {right}"
+    assert problems(route.format("match: push" if right == "match" else right.replace(", and ", "\n    "))) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("when: known.id", "if: known.id"),
+        ("when: known.id && payload.id === 1", "if: known.id and payload.id == 1"),
+        ("when: {payload.id: 7, payload.name: null}", "if: payload.id == 7 and payload.name == none"),
+        ("where: {attrs.id: 7}", "if: attrs.id == 7"),
+        ("unless: known.id", "if: not (known.id)"),
+        ("condition: contains(payload.name, 'x')", "if: ('x' in payload.name)"),
+    ],
+)
+def test_a_condition_of_an_element_of_choose_is_one_problem(problems, line, right):
+    route = "  - source: shop\n    match: orders/create\n    to: log\n    fetch: {{known: {{from: log, path: /x}}}}\n    choose:\n      - {}\n        path: /a\n      - path: /b\n"
+    (problem,) = problems(route.format(line))
+    assert problem.hint == f"write {right}"
+    assert problems(route.format(right)) == ()
+
+
+def test_a_field_of_the_event_of_an_action_in_a_condition(problems):
+    route = "  - source: git\n    match: workflow_run.completed\n    where: {{{}: completed}}\n    to: log\n"
+    (problem,) = problems(route.format("github.event.action"))
+    assert problem.hint == "write payload.action"
+    assert problems(route.format("payload.action")) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "match", "lines", "at", "right"),
+    [
+        ("alerts", "**", ["x {{ payload.status }}", "{{ .CommonLabels.alertname }}"], 1, "{{ payload.commonLabels.alertname }}"),
+        ("alerts", "**", ["{{ range .Alerts }}{{ .Labels.alertname }}{{ end }}"], 0, "{% for one in payload.alerts %}{{ one.labels.alertname }}{% endfor %}"),
+        ("alerts", "**", ["{% for a in payload.alerts %}{{ .Labels.alertname }}{% endfor %}"], 0, "{{ a.labels.alertname }}"),
+        ("git", "push", ["x", "{{ .HeadCommit.Id }}"], 1, "{{ payload.head_commit.id }}"),
+        ("shop", "orders/create", ["x", "{{ payload.line_items[*].title }}"], 1, '{{ payload.line_items | map("title") | join(", ") }}'),
+        ("shop", "orders/create", ["x", "{{ payload.line_items[*] }}"], 1, "{% for one in payload.line_items %}{{ one.name }}{% endfor %}"),
+        ("shop", "orders/create", ["{{ payload.name }}", "{{ payload.line_items?.[0]?.title }}"], 1, "{{ payload.line_items[0].title }}"),
+        ("git", "push", ["x", "${{ payload.ref }}"], 1, "{{ payload.ref }}"),
+        ("git", "push", ["x", "${{ github.event.pusher.name }}"], 1, "{{ payload.pusher.name }}"),
+    ],
+)  # fmt: skip
+def test_a_tag_of_another_language_is_reported_where_it_is(problems, source, match, lines, at, right):
+    (problem,) = problems(written(source, match, *lines))
+    first = (HEAD + written(source, match)).count("\n") + 1
+    assert problem.place.line == first + at
+    tag = re.search(r"\$?\{\{[^}]*[.?*$\[][^}]*\}\}", lines[at])[0]
+    assert problem.place.column == 7 + lines[at].index(tag)
+    assert right in said(problem)
+    whole = lines[at] if "endfor" not in right else tag
+    pasted = [*lines[:at], right if "range" in whole else whole.replace(tag, right), *lines[at + 1 :]]
+    assert problems(written(source, match, *pasted)) == ()
