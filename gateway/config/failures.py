@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway.config.meanings import Meanings
-from gateway.config.mismatches import UNSAMPLED, better, lacks, meant, written_as_field
+from gateway.config.mismatches import UNSAMPLED, in_template, lacks, meant, written_as_field
 from gateway.config.samples import LEAST, Sample
 from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
@@ -104,19 +104,18 @@ class Failures:
                 reading.warning(place, f"with the {'sample' if len(names) == 1 else 'samples'} {few(names)}: {words}")
                 continue
             field, remedy = lacking[1], reason[lacking.end() :]
+            said, why = f"{_types(names)} may lack", self._why(field, names)
             if self._is_nowhere(place, field):
-                hint = f"name a field that exists, or {remedy} if some events have it"
-                lacked.setdefault((place, f"no sample of {_types(names)} has", "", hint), []).append(field)
-            else:
-                said = f"{_types(names)} may lack"
-                lacked.setdefault((place, said, self._why(field, names), remedy), []).append(field)
+                said = f"no sample of {_types(names)} has"
+                remedy = f"name a field that exists, or {remedy} if some events have it"
+            lacked.setdefault((place, said, why, remedy), []).append(field)
         for (place, said, why, remedy), fields in lacked.items():
             reading.warning(place, f"{said} {joined(fields)}{why}", remedy)
 
     def _better(self, place: Place, field: str) -> str:
         """What to read instead of a field that is written at a place."""
         path = self._meanings.path(place, field)
-        right = better(written_as_field(path), self._shown) if path else ""
+        right = in_template(written_as_field(path), self._shown) if path else ""
         return self._meanings.as_written(place, field, right)
 
     def _is_nowhere(self, place: Place, field: str) -> bool:
@@ -138,7 +137,7 @@ class Failures:
 def with_field_meant(reason: str, samples: Sequence[Facts]) -> str:
     """A reason why content fails; if it is a missing field, with the one that is meant by it instead of a default."""
     found = _LACKING.search(reason)
-    right = better(found[1], samples) if found else ""
+    right = in_template(found[1], samples) if found else ""
     return f"{reason[: found.end()]}{right}{reason[found.end() :].removeprefix(REMEDY)}" if found and right else reason
 
 

@@ -93,7 +93,8 @@ def nearest(field: str, samples: Sequence[Facts]) -> str:
         through = _through_lists(facts, path)
         if through != path and any(value is not MISSING for value in elements(facts, through)):
             return f"write {as_written(through)} for any element of the list"
-    return elsewhere(field, samples) or misspelt(field, samples) or "name a field that exists"
+    found = elsewhere(field, samples) or misspelt(field, samples) or _deeper(field, samples)
+    return found or "name a field that exists"
 
 
 def misspelt(field: str, samples: Sequence[Facts]) -> str:
@@ -119,6 +120,24 @@ def better(field: str, samples: Sequence[Facts]) -> str:
         if sized
         else elsewhere(field, samples) or misspelt(field, samples) or _deeper(field, samples)
     )
+
+
+def in_template(field: str, samples: Sequence[Facts]) -> str:
+    """The same where a value is printed, also for a field of a list, which its elements have."""
+    path = _parsed(field)
+    for facts in samples:
+        through = _through_lists(facts, path)
+        if (
+            EACH not in path
+            and through.count(EACH) == 1
+            and any(value is not MISSING for value in elements(facts, through))
+        ):
+            at = through.index(EACH)
+            whole, rest = written_as_field(through[:at]), through[at + 1 :]
+            if len(rest) == 1:
+                return f'write {whole} | map("{rest[0]}") | join(", ")'
+            return f"write {written_as_field((*through[:at], '0', *rest))} for that of the first"
+    return better(field, samples)
 
 
 #: Where a field is looked for that is below another root, in this order; any other root comes after them.

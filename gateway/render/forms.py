@@ -40,8 +40,8 @@ _FORMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("modulo", "mod"), "{0} % {1}"),
     "atleast": "[{0}, {1}] | max",
     "atmost": "[{0}, {1}] | min",
-    "floor": "{0} // 1",
-    "ceil": "-(-{0} // 1)",
+    "floor": "({0} // 1) | int",
+    "ceil": "(-(-{0} // 1)) | int",
     "tonumber": "{0} | float",
     **dict.fromkeys(("numberwithdelimiter", "thousands"), '{0} | number(group=",")'),
     # Conditions and defaults
@@ -75,20 +75,8 @@ _FORMS: Final[Mapping[str, str]] = {
 #: What is asked of a value, as a test.
 _ASKED: Final[Mapping[str, str]] = {
     **dict.fromkeys(("list", "array"), "{0} is sequence and {0} is not string and {0} is not mapping"),
-    **{
-        name: _FORMS[name]
-        for name in (
-            "truthy",
-            "falsy",
-            "sameas",
-            "equals",
-            "startswith",
-            "startingwith",
-            "endswith",
-            "endingwith",
-            "inlist",
-        )
-    },
+    **{name: _FORMS[name] for name in ("truthy", "falsy", "sameas", "equals", "startswith", "startingwith", "inlist")},
+    **{name: _FORMS[name] for name in ("endswith", "endingwith")},
 }
 #: Parts of a date as JavaScript and its likes write them.
 _PARTS: Final = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
@@ -105,19 +93,22 @@ def form(name: str, value: str, arguments: Sequence[str] = ()) -> str:
         return f"write {value} | {plain}" + (f"({', '.join(arguments)})" if arguments else "")
     if name in TEXT_METHODS:
         return f"write {value}.{name}({', '.join(arguments)})"
-    if written := _FORMS.get(plain):
-        if written == _DATE:
-            arguments = [re.sub("|".join(_PARTS), lambda part: _PARTS[part[0]], each) for each in arguments]
-        # A remedy is a template, too, where something was left out.
-        missing = [_GIVEN.get(written, '"..."')] * 2
-        return f"write {written.format(value, *arguments, *missing)}"
-    return calls.known(value, name, arguments)
+    written = _FORMS.get(plain, "")
+    return _filled(written, value, arguments) if written else calls.known(value, name, arguments)
 
 
 def asked(name: str, value: str, arguments: Sequence[str]) -> str:
     """The same for ``attrs.a is contains('x')``."""
-    written = _ASKED.get(folded(name))
-    return f"write {written.format(value, *arguments)}" if written else calls.known(value, name, arguments)
+    written = _ASKED.get(folded(name), "")
+    return _filled(written, value, arguments) if written else calls.known(value, name, arguments)
+
+
+def _filled(written: str, value: str, arguments: Sequence[str]) -> str:
+    if written == _DATE:
+        arguments = [re.sub("|".join(_PARTS), lambda part: _PARTS[part[0]], each) for each in arguments]
+    # A remedy is a template, too, where something was left out.
+    missing = [_GIVEN.get(written, '"..."')] * 2
+    return f"write {written.format(value, *arguments, *missing)}"
 
 
 def denied(hint: str) -> str:

@@ -220,11 +220,7 @@ def _searching(
     node: nodes.Filter | nodes.Test, pattern: str, *, hint: Callable[[str], str] = lambda hint: hint
 ) -> Refused:
     """A filter or a test that looks for a pattern."""
-    kind, value = (
-        ("filter", shown(node.node or nodes.Const("")))
-        if isinstance(node, nodes.Filter)
-        else ("test", shown(node.node))
-    )
+    kind, value = "filter" if isinstance(node, nodes.Filter) else "test", shown(node.node or nodes.Const(""))
     condition, found = forms.matching(node.name, value, pattern), forms.found(node.name, value, pattern)
     is_literal = not condition.startswith(f"write {forms.WHERE}")
     in_template = hint(condition if is_literal and kind == "test" else found)

@@ -82,6 +82,7 @@ def test_a_name_that_is_meant(problems, source, match, template, message, right)
         ("git", "push", "{{ attrs.branch }}", "no sample of push has attrs.branch"),
         ("git", "push", "{% for one in payload.commits %}{{ one.branch }}{% endfor %}", "no sample of push has one.branch"),
         ("shop", "orders/create", LOOP + "{{ item.wrapping.color }}{% endfor %}", "no sample of orders/create has item.wrapping.color"),
+        ("git", "push", "{{ payload.commits.branch }}", "no sample of push has payload.commits.branch: payload.commits has 1 element in the sample push"),
         # What is null or empty in a sample may have it.
         ("git", "push", "{{ payload.repository.license.name }}", "push may lack payload.repository.license.name: payload.repository.license is null in the sample push"),
     ],
@@ -90,6 +91,21 @@ def test_a_default_is_not_the_remedy_for_a_field_that_no_sample_has(problems, so
     (problem,) = problems(written(source, match, template))
     assert problem.message == message
     assert problem.hint.startswith("name a field that exists, or ") is message.startswith("no sample")
+
+
+@pytest.mark.parametrize(
+    ("field", "right"),
+    [
+        ("payload.line_items.title", 'payload.line_items | map("title") | join(", ")'),
+        ("attrs.line_items.title", 'attrs.line_items | map("title") | join(", ")'),
+        ("payload.commits.author.name", "payload.commits[0].author.name for that of the first"),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_elements_of_a_list(problems, field, right):
+    event = ("git", "push") if "commits" in field else ("shop", "orders/create")
+    (problem,) = problems(written(*event, f"{{{{ {field} }}}}"))
+    assert problem.message.endswith(f"the event has no field {field}: write {right}")
+    assert problems(written(*event, f"{{{{ {right.removesuffix(' for that of the first')} }}}}")) == ()
 
 
 def test_a_field_that_some_types_have_may_be_missing_in_others(problems):
@@ -222,6 +238,13 @@ def test_a_condition_of_an_element_of_choose_is_one_problem(problems, line, righ
     (problem,) = problems(route.format(line))
     assert problem.hint == f"write {right}"
     assert problems(route.format(right)) == ()
+
+
+@pytest.mark.parametrize("line", ["else: true", "default: true", "otherwise: true"])
+def test_the_last_element_of_choose_needs_no_condition(problems, line):
+    route = "  - {{source: git, match: push, to: log, choose: [{{{}, path: /a}}]}}\n"
+    (problem,) = problems(route.format(line))
+    assert problem.hint == "remove it: the last element needs no if"
 
 
 def test_a_field_of_the_event_of_an_action_in_a_condition(problems):

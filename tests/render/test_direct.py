@@ -1,13 +1,13 @@
 """A template that is a closure does what Jinja does: the same text, value, error and cost."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import no_escape, xml_escape
-from gateway.errors import RenderError
+from gateway.errors import RenderError, TemplateRefused
 from gateway.render import Templates, TemplateText
 from gateway.render.compiler import Compiler, Folder, Source
 from gateway.render.names import Namespace
@@ -109,7 +109,12 @@ def test_a_closure_is_what_jinja_makes_of_the_same_template(tmp_path_factory, te
 @given(text=expressions, event=facts)
 def test_the_condition_of_an_entry_holds_as_jinja_says(tmp_path_factory, text, event):
     source = Source(f"{{{{ {text} }}}}", HERE)
-    one = compiled(tmp_path_factory, source, no_escape, start="truth", leaf=True)
+    try:
+        one = compiled(tmp_path_factory, source, no_escape, start="truth", leaf=True)
+    except TemplateRefused as refused:
+        # A filter that makes a text of a number is refused in a computation.
+        assume("makes a text" not in str(refused))
+        raise
     assert one.closure is not None
     assert outcome(one, Namespace(event), source) == outcome(replace(one, closure=None), Namespace(event), source)
 

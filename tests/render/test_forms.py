@@ -29,8 +29,8 @@ AS_FILTERS = [
     ("times(2)", "attrs.id", "attrs.id * 2", 902),
     ("divided_by(2)", "attrs.score", "attrs.score / 2", 0.75),
     ("modulo(2)", "attrs.id", "attrs.id % 2", 1),
-    ("floor", "attrs.score", "attrs.score // 1", 1.0),
-    ("ceil", "attrs.score", "-(-attrs.score // 1)", 2.0),
+    ("floor", "attrs.score", "(attrs.score // 1) | int", 1),
+    ("ceil", "attrs.score", "(-(-attrs.score // 1)) | int", 2),
     ("at_least(500)", "attrs.id", "[attrs.id, 500] | max", 500),
     ("at_most(500)", "attrs.id", "[attrs.id, 500] | min", 451),
     ("ternary('a', 'b')", "attrs.vip", "'a' if attrs.vip else 'b'", "a"),
@@ -132,6 +132,11 @@ def test_a_pattern_that_is_more_than_a_text_is_a_condition_of_a_route_or_a_filte
 def test_a_remedy_is_a_template_where_arguments_are_left_out(templates, name):
     right = remedy(templates, f"{{{{ attrs.a | {name} }}}}")
     assert templates.text(TemplateText(f"{{{{ {right} }}}}", HERE), no_escape) is not None
+
+
+@pytest.mark.parametrize("name", ["equals", "sameas", "startswith", "contains", "inlist", "match", "list"])
+def test_a_test_without_its_arguments_is_refused_as_any_other(templates, name):
+    assert remedy(templates, f"{{% if attrs.a is {name} %}}x{{% endif %}}") is not None
 
 
 @pytest.mark.parametrize("name", ["floor", "pluralize", "pprint", "contains", "bool", "combine", "from_json", "remove"])

@@ -1,11 +1,13 @@
 """What a template can see, and the errors of a render with their lines."""
 
+import re
+
 import pytest
 
 from gateway.destinations.escapes import no_escape
-from gateway.errors import Place
+from gateway.errors import Place, RenderError
 from gateway.render import TemplateText
-from tests.render.given import FACTS, failure
+from tests.render.given import FACTS, HERE, failure
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,15 @@ def test_a_text_says_what_the_event_has(text, source, expected):
 )
 def test_what_cannot_be_printed_is_an_error_with_its_remedy(text, source, message):
     assert message in failure(text, source)
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ attrs.a.b }}", "{{ attrs.a.b | upper }}", "{% if 1 %}{{ attrs.a.b }}{% endif %}"]
+)
+def test_the_whole_path_is_named_of_a_root_that_the_source_does_not_have(templates, source):
+    render = templates.text(TemplateText(source, HERE), no_escape)
+    with pytest.raises(RenderError, match=re.escape("the event has no field attrs.a.b: ")):
+        render({"payload": {}})
 
 
 def test_an_error_names_the_line_it_happened_on(text):

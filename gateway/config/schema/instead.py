@@ -196,6 +196,7 @@ CONDITIONS: Final[Mapping[str, Remedy]] = {
 }
 #: Of an element of choose.
 CHOOSING: Final[Mapping[str, Remedy]] = {
+    **dict.fromkeys(("else", "default", "otherwise"), lambda _pair, _around: "remove it: the last element needs no if"),
     **dict.fromkeys(
         ("when", "where", "filter", "filters", "condition", "conditions", "only_if", "case", *sorted(EXCLUDING)),
         in_choice,
