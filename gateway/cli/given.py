@@ -11,13 +11,14 @@ from msgspec import Struct
 
 from gateway.config.samples import REQUEST, request_in
 from gateway.errors import GatewayError, Unparsable
+from gateway.event.likeness import type_like
 from gateway.event.paths import PathRefused, lookup
 from gateway.event.payload import parse
 from gateway.presets import CONTENT_TYPES
 from gateway.routing import Source
 from gateway.routing.cases import header_of
 from gateway.signatures import Request
-from gateway.wording import closest, closest_header, suggest
+from gateway.wording import closest, closest_header
 
 #: ``X-GitHub-Event: push`` as curl has it, or ``x-github-event=push``.
 _HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*(?P<value>[^\r\n\x00]*)")
@@ -142,7 +143,9 @@ def _event(source: Source, name: str) -> tuple[bytes, Mapping[str, str]]:
             return _in_file(file)
     except (OSError, ValueError) as error:
         raise EventRefused(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
-    hint = suggest(name, samples) or (f"samples: {', '.join(samples)}" if samples else f"{source.name} has no samples")
+    meant = type_like(name, samples)
+    listed = f"samples: {', '.join(samples)}" if samples else f"{source.name} has no samples"
+    hint = f'did you mean "{meant}"?' if meant else listed
     raise EventRefused(f"{name or 'the event'} is not a sample of {source.name} or a file ({hint})")
 
 

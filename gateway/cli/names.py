@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.cli import complete, destinations, terminal
 from gateway.cli.place import Place
 from gateway.errors import GatewayError
+from gateway.event.likeness import type_like
 from gateway.operate.selection import Filter
 from gateway.wording import suggest, suggest_or_list
 
@@ -62,7 +63,8 @@ def meant_type(place: Place, event_type: str) -> str:
         known = set(complete.types_of(place.loaded()))
     except (GatewayError, OSError):
         return ""
-    return "" if event_type in known else suggest(event_type, sorted(known), closeness=0.75)
+    meant = "" if event_type in known else type_like(event_type, sorted(known))
+    return f'did you mean "{meant}"?' if meant else ""
 
 
 def _refuse_misspelt_cause(place: Place, cause: str) -> None:

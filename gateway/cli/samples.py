@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gateway.cli.given import Given
 from gateway.errors import GatewayError, Unparsable
 from gateway.event.forms import pairs
+from gateway.event.likeness import type_like
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, PathRefused, assign, lookup, split_path
 from gateway.event.payload import parse
@@ -55,7 +56,8 @@ def sender_of(config: Config, name: str, event: str) -> Source:
     if Path(event).exists():
         raise SourceUnclear(f"{event} does not say which source sends it: add --source (known: {known})")
     samples = sorted({sample for each in config.sources.values() for sample in each.samples})
-    hint = suggest(event, samples) or f"samples: {few(samples, _MOST_SAMPLES) or 'none'}"
+    meant = type_like(event, samples)
+    hint = f'did you mean "{meant}"?' if meant else f"samples: {few(samples, _MOST_SAMPLES) or 'none'}"
     raise SourceUnclear(f"{event} is neither a sample of a source nor a file  ({hint})")
 
 

@@ -76,7 +76,7 @@ def unwritable_files(config: "Config", *, elsewhere: bool = False) -> Iterator[t
     ``elsewhere``: this is not the machine of the gateway, so only the folders of relative paths are known.
     """
     from gateway.destinations.file import FILE
-    from gateway.egress.files import without_folder
+    from gateway.egress.files import path_in, without_folder
 
     for name, destination in config.destinations.items():
         if destination.kind is not FILE:
@@ -87,7 +87,9 @@ def unwritable_files(config: "Config", *, elsewhere: bool = False) -> Iterator[t
         folder = file.parent
         if wrong := without_folder(file):
             remedy = f"mkdir -p {config.masks.text(shlex.quote(str(folder)))}"
-            if not file.is_absolute():
+            if local := path_in(destination.target.path):
+                remedy = f"write path: {config.masks.text(local)}"
+            elif not file.is_absolute():
                 remedy += ", in the working directory of the gateway"
             yield name, f"{shown}: {config.masks.text(wrong)}", remedy
         elif not elsewhere and not os.access(lacking := file if file.exists() else folder, os.W_OK):
@@ -97,10 +99,11 @@ def unwritable_files(config: "Config", *, elsewhere: bool = False) -> Iterator[t
 
 def unwritable(path: Path, config: "Config", *, elsewhere: bool) -> Sequence[Problem]:
     """A warning for each of them."""
-    return [
-        Problem(Place(path.name), f"destinations.{name}.path: {said}", remedy, "warning")
-        for name, said, remedy in unwritable_files(config, elsewhere=elsewhere)
-    ]
+    found = []
+    for name, said, remedy in unwritable_files(config, elsewhere=elsewhere):
+        place, line = config.paths.get(name, (Place(path.name), ""))
+        found.append(Problem(place, f"destinations.{name}.path: {said}", remedy, "warning", line))
+    return found
 
 
 def log_doubts(env_file: Path | None) -> None:

@@ -23,6 +23,7 @@ from gateway.config.schema.reading import Reading
 from gateway.config.shortcuts import ATTRS, undeclared
 from gateway.errors import NothingChosen, Place, Problem
 from gateway.event.conditions import Clause, changes_in
+from gateway.event.likeness import suggest_type
 from gateway.event.match import Rule
 from gateway.event.paths import EACH, MISSING, Facts, Path, elements, parse_path
 from gateway.event.patterns import fits, resource_and_action, widened
@@ -32,7 +33,7 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
 from gateway.routing.gathering import Digest
 from gateway.routing.replies import Reply
-from gateway.wording import few, suggest
+from gateway.wording import few
 
 #: The fields of `delivery` for trying entries of `failed`.
 _GIVEN_UP: Final[Facts] = {
@@ -223,12 +224,11 @@ class Adviser:
 
     def _fits_nothing(self, keys: EntryKeys) -> None:
         place = keys.at("match")
-        reported = ((problem.place.file, problem.place.line) for problem in self._reading.report.problems)
-        if (place.file, place.line) not in reported:
+        if not self._reading.report.has_problem_on(place):
             message = f'"{keys.called}" matches no sample event of its sources'
             known = sorted(self._known.types(self._compiler.sources(keys)))
-            meant = next(filter(None, (suggest(each.text, known) for each in keys.match or ())), "")
-            hint = meant or (f"known: {', '.join(known)}" if known else "there are none")
+            meant = [suggest_type(each.text, known) for each in keys.match or ()]
+            hint = min(filter(None, meant), key=lambda each: each.startswith("known"), default="there are none")
             self._reading.warning(place, message, f"{hint}; an event of tests counts as a sample")
 
     def _constant(self, where: Where, place: Place, called: str) -> None:

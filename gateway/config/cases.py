@@ -18,6 +18,7 @@ from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.tests import EVENTS, CheckKeys, EventKeys, Expected, TestKeys
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.config.ways import made_up_url
+from gateway.event.likeness import suggest_type
 from gateway.event.paths import PathRefused, split_path
 from gateway.routing.cases import Check, Test, header_of
 from gateway.store.memory import Subject
@@ -123,7 +124,7 @@ class TestCompiler:
             return
         preset = presets.OWN if source == presets.OWN else self._sources[source].preset or ""
         if keys.event.text not in samples:
-            hint = suggest_or_list(keys.event.shown, samples)
+            hint = suggest_type(keys.event.shown, samples) or "there are none here"
             self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset or source}', hint)
 
     def _check_fields(self, keys: EventKeys, shortcuts: frozenset[str]) -> None:

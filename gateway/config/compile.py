@@ -51,7 +51,7 @@ from gateway.config.trial import Trials, shown_as
 from gateway.config.unset import report_unset
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError, Place, Problem
 from gateway.hiding.masks import Masks
 from gateway.render import is_literal
 from gateway.routing.cases import Test
@@ -208,6 +208,7 @@ class _Compiler:
             inboxes=frozenset(
                 name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
             ),
+            paths=self._paths(),
             made_up_paths=frozenset(
                 name for name, keys in written.destinations.items() if keys.path is not None and keys.path.is_stand_in
             ),
@@ -276,6 +277,15 @@ class _Compiler:
         if written is None:
             return usual
         return Limits(max_pending=written.max_pending or usual.max_pending, free_disk=written.free_disk)
+
+    def _paths(self) -> Mapping[str, tuple[Place, str]]:
+        """Where the path of each destination is written, with the line as it may be shown."""
+        places = {name: keys.at("path") for name, keys in self._written.destinations.items() if keys.path is not None}
+        shown = {
+            each.place: each.line_text
+            for each in self._reading.report.finished(Problem(at, "") for at in places.values())
+        }
+        return {name: (place, shown[place]) for name, place in places.items()}
 
     def _tests(self, sources: Mapping[str, Source]) -> tuple[Test, ...]:
         written, fields = self._written, Fields(self._reading, self._written)
@@ -347,7 +357,7 @@ class _Compiler:
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
         url = keys.url and ways.made_up_url(name, keys.url, is_mail=KINDS[keys.type].is_mail)
-        if url is not None and not keys.is_inbox and not keys.has_unknown_type:
+        if url is not None and KINDS[keys.type].has_url and not keys.is_inbox and not keys.has_unknown_type:
             self._ways.check(keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)

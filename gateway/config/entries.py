@@ -8,7 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, lookups, memory, patterns
+from gateway.config import checks, lookups, memory, mismatches, patterns
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.gathering import GatheringCompiler
@@ -27,6 +27,7 @@ from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
 from gateway.event.naming import INVALID
+from gateway.event.paths import as_written
 from gateway.render import Renderer, Templates
 from gateway.render.reads import names_in
 from gateway.routing.destinations import Destination
@@ -74,6 +75,7 @@ class EntryCompiler:
         """An entry, followed by one for each element of its ``send``; ``fallback`` is the text for people if it has none."""
         sources = self.sources(keys)
         self._reading.samples = [each.facts for each in self._known.samples(sources)]
+        self._settle_guesses(keys, sources)
         roots = self.fields.roots(sources) | ROOTS_OF_SECTION.get(keys.section, frozenset())
         templates = self._templates_for(roots)
         rule = self._rule(keys, sources, roots, templates)
@@ -112,6 +114,21 @@ class EntryCompiler:
             )
             for at, each in enumerate(parts)
         ]
+
+    def _settle_guesses(self, keys: EntryKeys, sources: Sequence[str]) -> None:
+        """Say where the fields are that a hint about a key of this entry names."""
+        if not self._reading.guesses:
+            return
+        usual = self.fields.usual_root(sources)
+
+        def home(name: str) -> str:
+            path = mismatches.home(name, self._reading.samples) or (usual, name)
+            written = as_written(path)
+            return f'"{written}"' if "[" in written else written
+
+        for pair in keys.written.values():
+            for place in (pair.key.place, pair.value.place):
+                self._reading.settle(place, home)
 
     def _sent(
         self, keys: MessageKeys, roots: frozenset[str], fallback: str | None, choose: Sequence[ChoiceKeys] | None
@@ -259,7 +276,11 @@ class EntryCompiler:
         for text in BESIDE_SEND:
             if text in keys.written:
                 message = f'route "{keys.called}" has both "{text}" and "send"'
-                self._reading.error(keys.key_at(text), message, "move it into the elements of send that need it")
+                is_there = keys.send and all(each.has(text) for each in keys.send)
+                hint = "remove it: each element of send has its own"
+                self._reading.error(
+                    keys.key_at(text), message, hint if is_there else "move it into the elements of send that need it"
+                )
 
     def _refuse_choose(self, keys: EntryKeys) -> None:
         if keys.choose is None:

@@ -57,6 +57,14 @@ class Fields:
             if not each.has("preset") and each.preset is None and ATTRS not in each.shortcuts
         ]
 
+    def usual_root(self, sources: Sequence[str]) -> str:
+        """Where a field probably is that only has a name: below ``attrs``, if events of all these sources have it."""
+        return ATTRS if all(map(self._has_attrs, sources)) else "payload"
+
+    def _has_attrs(self, source: str) -> bool:
+        keys = self.sources[source]
+        return ATTRS in (self.shortcuts(source) if keys.has("preset") else keys.shortcuts)
+
     def tracked(self, sources: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Where the fields are that these sources remember of their records; those without ``track`` are absent."""
         keys = {source: self.sources[source].track for source in sources}
@@ -178,4 +186,4 @@ class Fields:
             return right
         if "." in path and (suggestion := suggest(root, sorted(roots))):
             return suggestion
-        return f"start with one of {', '.join(sorted(roots))}: attrs.{path}"
+        return f"start with one of {', '.join(sorted(roots))}: {self.usual_root(sources)}.{path}"

@@ -48,12 +48,20 @@ def read(text: str, known: frozenset[str]) -> Meant:
         return Meant()
     dressed = _DRESSED.fullmatch(text)
     bare = text if dressed is None else str(dressed[dressed.lastgroup or 0])
-    if dressed is not None or _REGEX_SIGN.search(bare):
+    if dressed is not None or _REGEX_SIGN.search(bare) or _is_repeating(bare, known):
         return Meant(REGEX, tuple(_patterns_of(bare, known)))
     selected, excluded = _items(_expanded(bare))
     if not excluded and selected in ([text], []):
         return Meant()
     return Meant(SEVERAL, tuple(selected), tuple(excluded))
+
+
+def _is_repeating(text: str, known: frozenset[str]) -> bool:
+    """Whether ``a{2}`` or ``a{2,3}`` is a number of times, and not a list of known types."""
+    if not _AFTER_ONE.search(text):
+        return False
+    selected, _ = _items(_expanded(text))
+    return not ("," in text and any(fits(one, each) for one in selected for each in known))
 
 
 def _expanded(text: str) -> str:
@@ -105,7 +113,10 @@ def _items(text: str) -> tuple[list[str], list[str]]:
 _PIECE: Final = re.compile(
     r"(?P<any>\.[*+]\??)|(?P<segment>(?:\\[wSd]|\[[^\]]+\])(?:[*+]\??)?)|\\(?P<escaped>[^\w\s])|(?P<plain>[\w./:-])"
 )
-_REPEATED: Final = re.compile(r"\{\d")
+_REPEATED: Final = re.compile(r"\{\d+(?:,\d*)?\}")
+_AFTER_ONE: Final = re.compile(rf"(?<=[^\W_]|[)\]]){_REPEATED.pattern}")
+#: A character so many times.
+_TIMES: Final = re.compile(r"([\w-])\{(\d{1,2})\}")
 
 
 def _patterns_of(regex: str, known: frozenset[str]) -> Iterable[str]:
@@ -115,7 +126,7 @@ def _patterns_of(regex: str, known: frozenset[str]) -> Iterable[str]:
     except OperandRefused:
         return ()
     start, end = ("^" if regex.startswith("^") else ""), ("$" if regex.endswith("$") else "")
-    bare = regex.removeprefix("^").removesuffix("$")
+    bare = _TIMES.sub(lambda found: found[1] * int(found[2]), regex.removeprefix("^").removesuffix("$"))
     pieces = [] if _REPEATED.search(bare) else _expanded(bare).split("|")
     found = [_pattern_of(each, start, end, known) for each in pieces]
     if found and all(found) and {each for each in known if any(fits(one, each) for one in found)} == matching:

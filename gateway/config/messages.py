@@ -228,7 +228,7 @@ class MessageCompiler:
                 self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
                 return None
             return self._template_file(keys.template, kind, templates)
-        if not kind.needs_text or any(map(keys.has, CONTENTS)):
+        if not kind.needs_text or any(map(keys.has, (*CONTENTS, "send"))):
             return None
         if fallback is not None:
             return templates.text(TemplateText(fallback, keys.place), kind.escape)

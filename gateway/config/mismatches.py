@@ -146,17 +146,22 @@ _HOMES: Final = ("attrs", "payload")
 
 def elsewhere(field: str, samples: Sequence[Facts]) -> str:
     """``did you mean "payload.pusher.name"?`` for ``attrs.pusher.name`` or ``pusher.name``; empty if a sample has it, or none has it anywhere."""
+    path = home(field, samples)
+    return f'did you mean "{written_as_field(path)}"?' if path else ""
+
+
+def home(field: str, samples: Sequence[Facts]) -> Path:
+    """Where samples have a field that is below another root than it is written; empty if one has it there, or none anywhere."""
     path = parse_path(field)
     if any(_has(facts, path) for facts in samples):
-        return ""
+        return ()
     roots = [*_HOMES, *(root for facts in samples for root in facts if root not in (*_HOMES, *_OF_REQUESTS))]
     is_rooted = any(path[0] in facts for facts in samples)
     for below in (path[1:],) if is_rooted else (path, path[1:]):
         for root in dict.fromkeys(roots) if below else ():
             if any(_has(facts, (root, *below)) for facts in samples):
-                return f'did you mean "{written_as_field((root, *below))}"?'
-    nested = next(filter(None, (_below(facts, path[0]) for facts in samples)), ()) if len(path) == 1 else ()
-    return f'did you mean "{written_as_field(nested)}"?' if nested else ""
+                return (root, *below)
+    return next(filter(None, (_below(facts, path[0]) for facts in samples)), ()) if len(path) == 1 else ()
 
 
 def _deeper(field: str, samples: Sequence[Facts]) -> str:

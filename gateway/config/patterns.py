@@ -10,8 +10,8 @@ from gateway.config import globs
 from gateway.config.globs import Meant
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.compared import all_but
+from gateway.event.likeness import misspelt_type
 from gateway.event.patterns import SEPARATORS, fits, segments
-from gateway.wording import suggest
 
 #: What is wrong, and what to write.
 Problem = tuple[str, str]
@@ -33,7 +33,7 @@ def check(
     ``has_where``: whether there are conditions beside the patterns; None: there cannot be any.
     """
     # What was a type of an older release need not be a pattern of this one: /weather.
-    current = [pattern for pattern in written if not _is_renamed(reading, pattern, named)]
+    current = [pattern for pattern in written if not _is_renamed(reading, pattern, named, is_alone=len(written) == 1)]
     # A value from outside is never repeated.
     meant = [globs.read(each.text, known) if each.text == each.shown else Meant() for each in current]
     excluded = [name for each in meant for name in each.excluded]
@@ -52,14 +52,19 @@ def check(
             reading.warning(pattern.node, f'"{pattern.shown}" matches no known event type', hint)
 
 
-def _is_renamed(reading: Reading, pattern: Words, named: Collection[str]) -> bool:
-    """Warn about a type that only an older release gave to the events of these presets; whether it is one."""
+def _is_renamed(reading: Reading, pattern: Words, named: Collection[str], *, is_alone: bool) -> bool:
+    """Warn about a type that only an older release gave to the events of these presets; whether it is one.
+
+    ``is_alone``: whether it is the only pattern, which may be written without a list.
+    """
     is_renamed = False
     for name in sorted(named):
         for old, new in presets.load(name).renamed.items():
             if pattern.text == old or (old.endswith("*") and pattern.text.startswith(old[:-1])):
-                message = f'"{pattern.shown}" matches no event of {name} any more'
-                reading.warning(pattern.node, message, f"its types are now {new}")
+                rest = pattern.shown.removeprefix(old[:-1]) if old.endswith("*") else ""
+                now = ", ".join(each.replace("*", rest or "*") for each in new)
+                message = f'"{pattern.shown}" matches no event: newer releases give these events of {name} other types'
+                reading.warning(pattern.node, message, f"write {now if len(new) == 1 or not is_alone else f'[{now}]'}")
                 is_renamed = True
     return is_renamed
 
@@ -136,7 +141,8 @@ def near(pattern: str, known: frozenset[str]) -> str:
         return f'separators are literal: write "{same[0]}"'
     if below := min((f"{pattern}{each}*" for each in SEPARATORS if _is_begun(pattern + each, known)), default=""):
         return f'write "{below}" for every type that begins with it'
-    return suggest(pattern.lower(), shapes, closeness=0.88)
+    meant = misspelt_type(pattern, shapes)
+    return f'did you mean "{meant}"?' if meant else ""
 
 
 def _is_begun(beginning: str, known: Collection[str]) -> bool:

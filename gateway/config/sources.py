@@ -223,8 +223,13 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
         return OPEN
     if own is None and not blocks:
         if not keys.has("preset") and not keys.has("verify"):
+            message = f'source "{name}" does not say how its requests are verified'
             hint = "write preset: (gateway sources lists them), or verify: as the sender documents it"
-            reading.error(keys.place, f'source "{name}" does not say how its requests are verified', hint)
+            types = [each.text for each in keys.type or ()]
+            if len(types) == 1 and (named := presets.spelled(types[0])):
+                reading.error(keys.key_at("type"), message, f"write preset: {named} instead of type: {types[0]}")
+            else:
+                reading.error(keys.place, message, hint)
         return None
     if own is None and {"none": True} in blocks:
         return OPEN

@@ -15,6 +15,7 @@ from gateway.config.text import hosts, variables
 from gateway.destinations import KINDS, Kind
 from gateway.egress import Door, unix
 from gateway.egress.door import certificates
+from gateway.egress.files import path_in
 
 #: The largest file of certificates, bytes; a system's whole trust store is a quarter of it.
 _MOST_CERTIFICATES: Final = 1024 * 1024
@@ -88,6 +89,8 @@ class Ways:
             return f'this is a token: write url: {_POST_MESSAGE}, auth: {{bearer: "{reference}"}}{beside}'
         if url.shown != url.text or KINDS[keys.type].is_mail:
             return ""
+        if keys.type == "http" and (path := path_in(url.text)):
+            return f"write type: file and path: {path}"
         if _CAPITALS.fullmatch(url.text):
             return f'write "${{{url.text}}}"'
         if _NEAR.fullmatch(url.text):

@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import re
 import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
 
 from gateway.errors import EgressError
 from gateway.machine.links import ForeignLink, followed
@@ -62,11 +65,22 @@ def _append_durably(path: str, lines: Sequence[bytes]) -> str:
     except (FileNotFoundError, NotADirectoryError) as error:
         reason = without_folder(Path(path)) or os.strerror(error.errno or 0).lower()
         remedy = "" if os.path.lexists(folder := Path(path).parent) else f": mkdir -p {shlex.quote(str(folder))}"
+        if remedy and (local := path_in(path)):
+            remedy = f": write path: {local}"
         return f"cannot append to {path}: {reason}{remedy}"
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
         return f"cannot append to {path}: {reason}"
     return ""
+
+
+_FILE_URL: Final = re.compile(r"file:(?://(?:localhost)?(?=/))?(?P<path>[^?#]+)", re.IGNORECASE)
+
+
+def path_in(address: str) -> str:
+    """The path in a ``file:`` address; empty for anything else."""
+    found = _FILE_URL.fullmatch(address)
+    return unquote(found["path"]) if found else ""
 
 
 def without_folder(path: Path) -> str:

@@ -48,21 +48,35 @@ _MODIFIERS: Mapping[str, Callable[[str], str]] = {
 _NAMED: Final = "named"
 
 
+#: The roots that names and ids read.
+_READABLE: Final = ("payload", "headers", "query", "envelope")
 #: A field as a template of Jinja prints it.
 _OF_JINJA: Final = re.compile(r"\{\{-?\s*([\w.-]+)\s*(?:\|[^{}]*)?\}\}")
+
+
+def in_single_braces(written: str) -> str:
+    """A template of Jinja as a source writes it: ``{payload.kind}`` for ``{{ payload.kind }}``, and for ``{{ kind }}``."""
+    single = _OF_JINJA.sub(lambda found: f"{{{_from_root(found[1])}}}", written)
+    return "{payload.type}" if "{{" in single else single
+
+
+def _from_root(path: str) -> str:
+    root, dot, below = path.partition(".")
+    if root in _READABLE or (dot and root in ("attrs", "event", "vars")):
+        return path
+    return f"payload.{below if root == 'body' and dot else path}"
 
 
 def template_problem(source: str) -> tuple[str, str] | None:
     """What is wrong with a ``{path|modifier}`` template, and what to write; None if nothing is."""
     if "{{" in source:
-        single = _OF_JINJA.sub(r"{\1}", source)
-        return "one brace on each side is enough", f'write "{"{payload.type}" if "{{" in single else single}"'
+        return "one brace on each side is enough", f'write "{in_single_braces(source)}"'
     for found in _FIELD.finditer(source):
         try:
             root = split_path(found[1])[0]
         except PathRefused as refused:
             return f'"{found[1]}" {refused}', refused.hint
-        if root not in ("payload", "headers", "query", "envelope"):
+        if root not in _READABLE:
             return (
                 f'"{found[1]}" is neither part of the payload nor a header nor a field of the query',
                 'write "{payload.type}" or "{headers.x-event}"',

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
+from gateway.event import regexes
 from gateway.event.paths import MISSING
 from gateway.event.patterns import glob
 from gateway.event.values import Value, as_json, as_number, json_key, moment, number
@@ -195,6 +196,8 @@ def compiled_regex(pattern: str) -> Any:
         why = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
         is_foreign = "perl operator" in why or "escape sequence" in why
         hint = "RE2 has no lookaheads or backreferences" if is_foreign else ""
+        if "repetition operator" in why:
+            hint = regexes.instead(pattern)
         raise OperandRefused(f"cannot be compiled: {why}", hint) from None
 
 

@@ -1,6 +1,7 @@
 """What of an address is a secret, and the address without it. Total on any text."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from string import punctuation
 from typing import Final
@@ -92,7 +93,7 @@ def masked_path(path: str) -> str:
 
 #: An address on a line that may not even be YAML. A sign that ends a value in YAML belongs to the address if more follows,
 #: and so does all of a tag of a template.
-_ADDRESS: Final = r"(?P<host>[a-z][a-z0-9+.-]*://[^\s/?\"',}\]]+[/?])(?P<secret>(?:\{\{[^{}\n\"]{0,200}\}\}|[^\s\"',}\]]|[\"',}\]](?=[^\s\"',}\]]))+)"
+_ADDRESS: Final = r"(?P<host>[a-z][a-z0-9+.-]{0,30}://[^\s/?\"',}\]]+[/?])(?P<secret>(?:\{\{[^{}\n\"]{0,200}\}\}|[^\s\"',}\]]|[\"',}\]](?=[^\s\"',}\]]))+)"
 _AN_ADDRESS: Final = re.compile(_ADDRESS, re.IGNORECASE)
 #: One after a key that holds an address, whatever signs are between the two.
 _UNDER_A_KEY: Final = re.compile(
@@ -106,10 +107,12 @@ def starred(line: str, public: Collection[str] = (), *, is_yaml: bool = True) ->
     Addresses that are not the value of a key such as ``url`` are left alone if the file ``is_yaml``, and so are those that
     begin one of the ``public``.
     """
+    known = sorted(public)
 
     def with_stars(found: re.Match[str]) -> str:
         address, secret = found["host"] + found["secret"], found["secret"]
-        is_public = any(each.startswith(address) for each in public)
+        at = bisect_left(known, address)
+        is_public = at < len(known) and known[at].startswith(address)
         return found[0] if is_public else found[0].removesuffix(secret) + _stars(found, secret)
 
     return (_UNDER_A_KEY if is_yaml else _AN_ADDRESS).sub(with_stars, line)
@@ -124,5 +127,9 @@ def starred_after(marks: Iterable[str]) -> Callable[[str], str]:
 
 def _stars(found: re.Match[str], secret: str) -> str:
     """As many as the secret has characters, so that what follows keeps its column; at the end of a line three at least."""
-    is_at_end = not found.string[found.end() :].strip(" \"'}]")
+    is_at_end = _ENDING.match(found.string, found.end()) is not None
     return "*" * max(len(secret), len(MASK) if is_at_end else 0)
+
+
+#: What closes a value at the end of a line.
+_ENDING: Final = re.compile(r"[ \"'}\]]*\Z")

@@ -32,8 +32,8 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``summary``: what an event is about, for lists of events: a template of Jinja as under ``summary:`` of a source. Parts
   between `` · `` that are empty are left out.
 - ``largest``: the largest body that the sender posts, if that is more than a source accepts by default: ``25MiB``.
-- ``renamed``: types that an older release gave, and what to write instead: ``{messages: messages.*}``; one may end in
-  ``*``.
+- ``renamed``: types that an older release gave, and the patterns to write instead, one or a list: ``{messages: messages.*}``;
+  one may end in ``*``, which then stands for the same in the patterns.
 
 A documented event is ``<preset>/<type>.json``, ``.form``, ``.xml`` or ``.txt``, exactly as the vendor's page shows it.
 """
@@ -115,8 +115,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     ping: re.Pattern[bytes] | None
     #: The largest body that the sender posts: ``25MiB``; empty: not known to be large.
     largest: str
-    #: Types of an older release, and what to match instead.
-    renamed: Mapping[str, str]
+    #: Types of an older release, and the patterns to match instead.
+    renamed: Mapping[str, tuple[str, ...]]
     #: A template that says what an event is about; empty: the usual fields do.
     summary: str
     #: What identifies the record that an event is about, tried in order; empty: that is not known.
@@ -150,6 +150,11 @@ def meant(name: str) -> str:
     titled = [each for each in NAMES if len(word) > 2 and word in folded(load(each).title)]
     listed = " or ".join(f'"{each}"' for each in titled)
     return f"did you mean {listed}?" if 0 < len(titled) <= 4 else suggest(name, NAMES)
+
+
+def spelled(name: str) -> str:
+    """The preset of a name in any spelling; empty if there is none."""
+    return next((each for each in NAMES if folded(each) == folded(name)), "")
 
 
 def by_product(name: str) -> tuple[str, str]:
@@ -194,7 +199,7 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         answer=next(((kind, said) for kind, said in _reply(declared).items() if kind != "status"), None),
         ping=re.compile(declared["ping"].encode()) if "ping" in declared else None,
         largest=declared.get("largest", ""),
-        renamed=declared.get("renamed", {}),
+        renamed={old: tuple(_listed(new)) for old, new in declared.get("renamed", {}).items()},
         summary=declared.get("summary", ""),
         record=tuple(_listed(declared.get("record", ()))),
         products=declared.get("products", {}),

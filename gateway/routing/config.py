@@ -93,6 +93,8 @@ class Config:
     inboxes: frozenset[str] = frozenset()
     #: Sources that use DEMO_SECRET for the same reason.
     demo_sources: frozenset[str] = frozenset()
+    #: Where the path of each destination of type file is written, and the line as it may be shown.
+    paths: Mapping[str, tuple[Place, str]] = field(default_factory=dict)
     #: Destinations of type file whose path has a made-up value, so that nothing is known about its folder.
     made_up_paths: frozenset[str] = frozenset()
     #: Destinations with ``enabled: false``, treated as absent.

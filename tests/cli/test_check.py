@@ -271,11 +271,24 @@ def test_a_file_whose_folder_does_not_exist_is_warned_of(tmp_path):
     assert (
         "archive/events.ndjson: its folder archive does not exist  (mkdir -p archive, in the working" in warned.stdout
     )
+    line = FILED.splitlines().index(FILED.splitlines()[-2]) + 1
+    place = (
+        f"routes.yaml:{line}:{FILED.splitlines()[line - 1].index('archive/') + 1}: warning: destinations.archive.path"
+    )
+    assert place in warned.stdout
+    assert "      | " in warned.stdout
     assert "its folder archive does not exist" in run(tmp_path, FILED, "--no-env").stdout
     for unknown in ("/srv/gateway/archive", "${FOLDER}"):
         assert "folder" not in run(tmp_path, FILED.replace("archive/", f"{unknown}/"), "--no-env").stdout
     (tmp_path / "archive").mkdir()
     assert "folder" not in run(tmp_path, FILED).stdout
+
+
+@pytest.mark.parametrize("path", ["file:///srv/a.ndjson", "file:/srv/a.ndjson", "file://localhost/srv/a.ndjson"])
+def test_a_path_that_is_an_address_is_warned_of_with_the_path_in_it(tmp_path, path):
+    warned = run(tmp_path, FILED.replace("archive/events.ndjson", f"'{path}'"))
+    assert "(write path: /srv/a.ndjson)" in warned.stdout
+    assert "mkdir" not in warned.stdout
 
 
 def test_without_a_file_the_verb_that_writes_one_is_named(tmp_path):

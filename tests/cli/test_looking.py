@@ -103,7 +103,8 @@ def test_a_known_name_without_anything_is_an_empty_answer(gateway, arguments):
     [
         ("contact.creatd", 'No such event: did you mean "contact.created"?'),
         ("contct.*", 'No such event: did you mean "contact.*"?'),
-        ("contact.restored", 'No such event: did you mean "contact.created"?'),
+        ("contact.removed", 'No such event: did you mean "contact.deleted"?'),
+        ("contact.restored", "No such event."),
         ("message.deleted.forever", "No such event."),
         ("contact.updated", "No such event."),
     ],

@@ -148,15 +148,32 @@ def test_a_token_of_slack_is_no_address_even_if_it_comes_from_a_variable(tmp_pat
         ("verify: {signature: {header: x-sig, signed: '$body'}}", 'signed: "{body}"'),
         ("verify: {signature: {header: x-sig, algorithm: hmac-sha256}}", "sha256, which is an HMAC"),
         ("verify: github", "preset: github"),
+        ("verify: X-Billing-Signature", "verify: {signature: {header: X-Billing-Signature}}"),
+        ("verify: {hmac: sha256, header: X-Billing-Signature}", "signature: {header: X-Billing-Signature, algorithm: sha256}"),
+        ("verify: {header: X-Billing-Signature, hmac: sha256}", "signature: {header: X-Billing-Signature, algorithm: sha256}"),
+        ("verify: {hmac_sha1: X-Billing-Signature}", "signature: {header: X-Billing-Signature, algorithm: sha1}"),
+        ("verify: {type: hmac, algorithm: sha512, header: X-Sig, encoding: base64, prefix: 'v1='}", "signature: {header: X-Sig, algorithm: sha512, encoding: base64, prefix: 'v1='}"),
+        ("verify: {header: X-Sig, encoding: base64}", "signature: {header: X-Sig, encoding: base64}"),
+        ("verify: {type: token, header: X-Token}", "token: {header: X-Token}"),
+        ("verify: {type: bearer}", "bearer: true"),
+        ("verify: {signature: X-Billing-Signature}", "signature: {header: X-Billing-Signature}"),
+        ("verify: {token: X-Token}", "token: {header: X-Token}"),
+        ("verify: {signature: hush-hush}", "signature: {header: x-signature}"),
+        ("signature: X-Billing-Signature", "verify: {signature: {header: X-Billing-Signature}}"),
+        ("signature: {header: X-Billing-Signature, algorithm: sha1}", "verify: {signature: {header: X-Billing-Signature, algorithm: sha1}}"),
+        ("hmac: sha512\n    signature_header: X-Sig", "verify: {signature: {header: X-Sig, algorithm: sha512}}"),
+        ("header: X-Sig\n    algorithm: HMAC-SHA1\n    encoding: base64", "verify: {signature: {header: X-Sig, algorithm: sha1, encoding: base64}}"),
+        ("signature: X-Sig\n    timestamp: X-Timestamp", 'verify: {signature: {header: X-Sig, signed: "{timestamp}.{body}"}, timestamp: {header: X-Timestamp}}, with signed as the sender documents it'),
     ],
 )  # fmt: skip
 def test_a_way_to_verify_in_the_words_of_others_is_one_problem(tmp_path, line, right):
     written = remedy(tmp_path, SOURCE.format(line))
     assert written == right
-    if written.startswith("verify: "):
-        assert loads(tmp_path, SOURCE.format(written))
-    elif written.startswith("signature: "):
-        assert loads(tmp_path, SOURCE.format(f"verify: {{{written}}}"))
+    pasted = written.removesuffix(", with signed as the sender documents it")
+    if pasted.startswith("verify: "):
+        assert loads(tmp_path, SOURCE.format(pasted))
+    elif pasted.startswith(("signature: ", "token: ", "bearer: ")):
+        assert loads(tmp_path, SOURCE.format(f"verify: {{{pasted}}}"))
 
 
 META = "version: 1\nsources:\n  meta:\n    preset: meta\n    secret: s3cret-of-the-tests\n    {}\n"

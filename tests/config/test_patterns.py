@@ -30,6 +30,9 @@ REGEXES = [
     (f"^({'|'.join(f'a{n}' for n in range(30))})$", [], []),
     (r"created$", ["contact.created", "source.created", "status.created"], ["created"]),
     (r"^contact\.(?!deleted)", [], []),
+    ("a{2}", ["aa"], ["aa"]),
+    ("a{2,3}", [], []),
+    ("v{2}.x", ["vv.x"], ["vv.x"]),
     (r"^contact\.\w{3,9}$", ["contact.created", "contact.deleted", "contact.updated"], []),
 ]
 LISTS = [
@@ -47,6 +50,7 @@ LISTS = [
         ["contact.created", "status.created", "message.sent", "message.read"],
         [],
     ),
+    ("order.{1,2}", ["order.1", "order.2"], []),
     ("contact.created or contact.updated", ["contact.created", "contact.updated"], []),
     ("contact.created || contact.updated", ["contact.created", "contact.updated"], []),
     ("!contact.deleted", [], ["contact.deleted"]),

@@ -707,6 +707,7 @@ def test_a_line_whose_caller_gave_up_before_it_was_written_is_left_out(
         pytest.param(
             "{tmp}/missing/x.ndjson", "its folder {tmp}/missing does not exist: mkdir -p {tmp}/missing", id="no folder"
         ),
+        pytest.param("file://{tmp}/x.ndjson", "does not exist: write path: {tmp}/x.ndjson", id="an address"),
         pytest.param("{tmp}/fifo/x.ndjson", "its folder {tmp}/fifo is not a folder", id="a file instead of a folder"),
         pytest.param("{tmp}", "is a directory", id="a folder"),
         pytest.param("{tmp}/fifo", "not a regular file", id="a pipe"),

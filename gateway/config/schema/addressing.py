@@ -6,29 +6,32 @@ from typing import Final
 
 from gateway.config.schema import elsewhere, trees, values
 from gateway.config.schema.foreign import combination, shown
-from gateway.config.schema.instead import EXCLUDING, Remedy, condition, exclusion, rooted
+from gateway.config.schema.instead import EXCLUDING, alone, condition, exclusion, rooted
 from gateway.config.schema.reading import Reading, Words, shape_of, shaped
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.destinations import KINDS
 from gateway.render import TemplateText
 
 
-def _part_of_body(pair: Pair, around: Map) -> str:
+def _part_of_body(pair: Pair, around: Map) -> Instead:
     has_text = any(each.key.text == "text" for each in around.pairs)
-    return f"write {elsewhere.message_with(pair.key.text)}" + (" instead of text" if has_text else "")
+    return write("body", elsewhere.message_with(pair.key.text), " instead of text" if has_text else "")
 
 
-def _url(_pair: Pair, around: Map) -> str:
+def _url(_pair: Pair, around: Map) -> Instead:
     if any(each.key.text == "to" for each in around.pairs):
-        return "remove it: the destination has the url, to which path is appended"
-    return "write to: the name of a destination, which has the url, and path: what is appended to it"
+        return Instead("remove it: the destination has the url, to which path is appended")
+    hint = "write to: the name of a destination, which has the url, and path: what is appended to it"
+    return Instead(hint, ("to", "path"))
 
 
-def _to_kind(pair: Pair, around: Map) -> str:
+def _to_kind(pair: Pair, around: Map) -> Instead:
     """``slack: ...``: the type of a destination with what is sent there."""
     if any(each.key.text == "to" for each in around.pairs):
-        return "write text"
-    return f"write to: the name of a destination of type {pair.key.text}, and text: what is sent there"
+        return write("text")
+    hint = f"write to: the name of a destination of type {pair.key.text}, and text: what is sent there"
+    return Instead(hint, ("to", "text"))
 
 
 def _message_of(node: Map) -> str:
@@ -56,7 +59,10 @@ def to(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     nodes = node.nodes if isinstance(node, Items) else (node,)
     maps = [each for each in nodes if isinstance(each, Map)]
     if isinstance(node, Scalar) and node.value is None:
-        reading.error(node, f"{label} names no destination", "write one, a list of them, or [] to ignore the event")
+        hint = "write one, a list of them, or [] to ignore the event"
+        if node.cut_off:
+            hint = f"# starts a comment: write to: {node.cut_off.lstrip('#')}"
+        reading.error(node, f"{label} names no destination", hint)
         return None
     if isinstance(node, Scalar) and "{{" in node.text:
         hint = "write a route for each destination, and choose by where"
@@ -90,18 +96,18 @@ def match(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     """Patterns of types. A map is none."""
     if not isinstance(node, Map):
         return values.some_words(reading, node, label)
-    hint = "write a type, or a list of types: [contact.created, contact.updated]"
+    hint, guessed = "write a type, or a list of types: [contact.created, contact.updated]", tuple[str, ...]()
     if len(node.pairs) == 1 and (pair := node.pairs[0]).key.text in EXCLUDING:
-        hint = exclusion(pair, node)
+        hint, guessed = (right := exclusion(pair, node)).hint, right.guessed
     elif (
         len(node.pairs) == 1
-        and (right := condition(node.pairs[0], node)).startswith("write match")
+        and (right := condition(node.pairs[0], node)).keys == ("match",)
         and (pair.key.text in _TYPES or combination(pair.key.text))
     ):
-        hint = right
+        hint = right.hint
     elif node.pairs and all(pair.key.text not in _TYPES for pair in node.pairs):
-        hint = f"write where: {shown(rooted(node))}"
-    reading.error(node, f"{label} must be a type or a list of types, not a map", hint)
+        hint, guessed = f"write where: {shown(rooted(node))}", alone(node)
+    reading.guess(reading.error(node, f"{label} must be a type or a list of types, not a map", hint), guessed)
     return None
 
 
@@ -119,7 +125,7 @@ def text(reading: Reading, node: Node, label: str) -> TemplateText | None:
 
 #: What other products call the keys of a message, and what to write instead.
 FOREIGN: Final[Mapping[str, Remedy]] = {
-    "json": "body: JSON, with {{ }} in its texts",
+    "json": write("body", more=": JSON, with {{ }} in its texts"),
     "url": _url,
     **dict.fromkeys((*elsewhere.OF_MESSAGES, "username"), _part_of_body),
     **dict.fromkeys((kind.name for kind in KINDS.values() if kind.needs_text), _to_kind),

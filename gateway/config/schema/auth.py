@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gateway.config.schema import values
-from gateway.config.schema.instead import ANY, Remedy
+from gateway.config.schema.instead import ANY
 from gateway.config.schema.keys import Section, key, nested
 from gateway.config.schema.oauth import OAuthKeys
 from gateway.config.schema.reading import Shape, Words
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Map, Pair
 from gateway.model import Secret
 
 
-def _named(pair: Pair, _around: Map) -> str:
-    """``header: {X-Api-Key: ...}``, the header itself as the key; empty for what no header is called."""
+def _named(pair: Pair, _around: Map) -> Instead | None:
+    """``header: {X-Api-Key: ...}``, the header itself as the key; None for what no header is called."""
     is_header = "-" in pair.key.text or pair.key.text[:1].isupper()
-    return f'write name: {pair.key.text}, value: "${{API_KEY}}"' if is_header else ""
+    return Instead(f'write name: {pair.key.text}, value: "${{API_KEY}}"', ("name", "value")) if is_header else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,15 @@ class AuthKeys(Section):
     noun = "auth"
     instead_of_text = 'auth: {bearer: "${TOKEN}"}'
     foreign: ClassVar[Mapping[str, Remedy]] = {
-        "digest": "bearer, basic, header, oauth2 or aws: digest authentication is not supported",
-        **dict.fromkeys(("type", "scheme"), "the way itself as the key: bearer, basic, header, oauth2 or aws"),
-        **dict.fromkeys(("token", "access_token"), 'bearer: "${TOKEN}"'),
-        **dict.fromkeys(("key", "api_key", "apikey", "api-key"), 'header: {name: x-api-key, value: "${API_KEY}"}'),
-        **dict.fromkeys(("user", "username", "password"), 'basic: {user: ..., password: "${PASSWORD}"}'),
+        "digest": Instead("write bearer, basic, header, oauth2 or aws: digest authentication is not supported"),
+        **dict.fromkeys(
+            ("type", "scheme"), Instead("write the way itself as the key: bearer, basic, header, oauth2 or aws")
+        ),
+        **dict.fromkeys(("token", "access_token"), write("bearer", '"${TOKEN}"')),
+        **dict.fromkeys(
+            ("key", "api_key", "apikey", "api-key"), write("header", '{name: x-api-key, value: "${API_KEY}"}')
+        ),
+        **dict.fromkeys(("user", "username", "password"), write("basic", '{user: ..., password: "${PASSWORD}"}')),
     }
     together: ClassVar[Shape] = {"minProperties": 1, "maxProperties": 1}
     bearer: Secret | None = key(values.bearer, 'a token: auth: {bearer: "${CRM_TOKEN}"}')

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gateway.config.schema import foreign, values
+from gateway.config.schema import foreign, instead, values
 from gateway.config.schema.operands import as_written, of_field, of_operator
 from gateway.config.schema.reading import Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.values import some
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.errors import Place
-from gateway.event import operators
+from gateway.event import operators, regexes
 from gateway.event.conditions import Change, Check, Clause, Combined, Condition
 from gateway.event.operators import OPERATORS
 from gateway.event.paths import Path, PathRefused, parse_path
@@ -121,17 +121,19 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
     """A map of conditions."""
     if not isinstance(node, Map):
         if isinstance(node, Scalar) and not node.empty:
-            compared = foreign.compared_key(node.text)
-            right = f"{{{compared[1]}}}" if compared and compared[1] else "{attrs.type: customer}"
+            compared = instead.compared(node.text)
+            right = f"{{{compared}}}" if compared else "{attrs.type: customer}"
             if _LINE_AS_TEXT.fullmatch(node.text):
                 right = f"{{{node.text}}}, without quotes"
             hint = f"write where: {right}; an expression goes under if"
             if foreign.is_combined(node.text):
                 hint = f"write if: {bare(actions.expression(node.text) or foreign.as_expression(node.text))}"
-            reading.error(node, f"{label} must be a map", hint)
+            reading.guess(reading.error(node, f"{label} must be a map", hint), instead.alone_in(node.text))
         elif isinstance(node, Items) and node.nodes and all(isinstance(each, Map) for each in node.nodes):
-            whole = foreign.shown(node.nodes[0]) if len(node.nodes) == 1 else f"{{all: {foreign.shown(node)}}}"
-            reading.error(node, f"{label} must be a map, not a list", f"write where: {whole}")
+            shown = foreign.shown(instead.rooted(node))
+            whole = shown[1:-1] if len(node.nodes) == 1 else f"{{all: {shown}}}"
+            problem = reading.error(node, f"{label} must be a map, not a list", f"write where: {whole}")
+            reading.guess(problem, instead.alone(node))
         else:
             values.expect_map(reading, node, label, "attrs.type: customer")
         return None
@@ -252,7 +254,7 @@ def _is_plain(reading: Reading, field: str, node: Scalar) -> bool:
 def _meant(text: str) -> tuple[str, str] | None:
     """What a text is written as that is meant as a pattern, a list or an exclusion, and what it is then."""
     if found := _REGEX.fullmatch(text):
-        return f"{{regex: '{found[1]}'}}", "a pattern"
+        return f"{{regex: {regexes.in_order(found[1])}}}", "a pattern"
     if _GLOB.fullmatch(text):
         return f"{{glob: '{text}'}}", "a pattern"
     if _EITHER.fullmatch(text):

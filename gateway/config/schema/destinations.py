@@ -20,6 +20,7 @@ from gateway.destinations import KINDS, Kind, Option
 from gateway.destinations.gates import RATE
 from gateway.destinations.recipes import recipe
 from gateway.destinations.retry import Policy
+from gateway.egress.files import path_in
 from gateway.event.paths import PathRefused, split_path
 from gateway.hiding.addresses import SHORTEST_SEGMENT, after_host
 from gateway.render import TemplateText, is_literal
@@ -273,6 +274,10 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
     if found.has_unknown_type:
         # What it needs and cannot have is not known.
         return dataclasses.replace(found, is_inbox=is_inbox)
+    if path := _path_as_url(found):
+        message = f'a destination of type {found.type} cannot have "url"'
+        reading.error(found.key_at("url"), message, f"write path: {path}")
+        return dataclasses.replace(found, is_inbox=is_inbox, meant=found.meant | {"path"})
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
             only = f"; only type {' or '.join(declared.types)} has it" if len(declared.types) <= 3 else ""
@@ -282,6 +287,13 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         if not found.has(needed):
             reading.error(found.place, f'{label} has no "{needed}"', _remedy(needed, KINDS[found.type]))
     return dataclasses.replace(found, is_inbox=is_inbox)
+
+
+def _path_as_url(found: DestinationKeys) -> str:
+    """The path of a file that was written as its url; empty if there is none."""
+    if KINDS[found.type].has_url or found.url is None or found.has("path") or found.url.text != found.url.shown:
+        return ""
+    return path_in(found.url.text) or ("" if "://" in found.url.text else found.url.text)
 
 
 def _remedy(needed: str, kind: Kind) -> str:
@@ -331,6 +343,9 @@ def _hide_address(reading: Reading, found: DestinationKeys, label: str) -> None:
     if found.url is None or found.url.is_stand_in:
         return
     written, kind = found.url.node, KINDS[found.type]
+    if _path_as_url(found) or (kind.name == "http" and path_in(written.text)):
+        reading.report.public.add(written.text)
+        return
     is_known = "type" not in found.written or getattr(found.written["type"].value, "text", "") == found.type
     if kind.is_path_public and is_known:
         reading.report.public.add(written.text)

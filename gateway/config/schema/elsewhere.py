@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.config.schema.instead import Remedy
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Map, Pair, Scalar
 from gateway.destinations import KINDS, Kind
+from gateway.wording import joined
 
 #: Parts of a message, which a route sends.
 OF_MESSAGES: Final = ("blocks", "attachments", "embeds", "cards", "icon_emoji", "icon_url", "avatar_url")
@@ -25,7 +26,7 @@ def _reference(pair: Pair, name: str) -> str:
     return found[0] if found else f"${{{name}}}"
 
 
-def _token(pair: Pair, around: Map) -> str:
+def _token(pair: Pair, around: Map) -> Instead:
     kind = kind_of(around)
     written = {each.key.text for each in around.pairs}
     if kind is not None and kind.name == "slack":
@@ -34,39 +35,31 @@ def _token(pair: Pair, around: Map) -> str:
             "auth": f'{{bearer: "{_reference(pair, "SLACK_BOT_TOKEN")}"}}',
             "channel": '"#leads"',
         }
-        *first, last = [f"{key}: {value}" for key, value in keys.items() if key == "auth" or key not in written]
-        return f"write {' and '.join(filter(None, (', '.join(first), last)))}"
+        lacking = [key for key in keys if key == "auth" or key not in written]
+        return Instead(f"write {joined([f'{key}: {keys[key]}' for key in lacking])}", tuple(lacking))
     if kind is not None and kind.name == "telegram":
-        return f"write url: https://api.telegram.org, then /bot{_reference(pair, 'TELEGRAM_TOKEN')}"
+        return write("url", "https://api.telegram.org", f", then /bot{_reference(pair, 'TELEGRAM_TOKEN')}")
     if kind is not None and "auth" not in kind.keys:
-        return f"write url: the whole address of the {kind.title} webhook, which is its login"
-    return f'write auth: {{bearer: "{_reference(pair, "TOKEN")}"}}'
+        return write("url", more=f": the whole address of the {kind.title} webhook, which is its login")
+    return write("auth", f'{{bearer: "{_reference(pair, "TOKEN")}"}}')
 
 
-def _user(pair: Pair, around: Map) -> str:
+def _user(pair: Pair, around: Map) -> Instead:
     kind = kind_of(around)
     if kind is not None and kind.needs_text and ("auth" not in kind.keys or kind.name == "slack"):
         return _part_of_message(pair, around)
-    return 'write auth: {basic: {user: ..., password: "${PASSWORD}"}}'
+    return write("auth", '{basic: {user: ..., password: "${PASSWORD}"}}')
 
 
 def message_with(key: str) -> str:
     """The body of a message that has such a field, with its text."""
     contents = next((kind.contents for kind in KINDS.values() if key in kind.contents), ())
     text = "content" if "content" in contents else "text"
-    return f"body: {{{text}: ..., {key}: ...}}"
+    return f"{{{text}: ..., {key}: ...}}"
 
 
-def _part_of_message(pair: Pair, _around: Map) -> str:
-    return f"write {message_with(pair.key.text)} in the route, as part of the message"
-
-
-def _message(_pair: Pair, _around: Map) -> str:
-    return "write text in the route that sends it"
-
-
-def _unverified(_pair: Pair, _around: Map) -> str:
-    return "write tls: {ca: its-ca.pem} to trust your own CA: certificates are always verified"
+def _part_of_message(pair: Pair, _around: Map) -> Instead:
+    return write("body", message_with(pair.key.text), " in the route, as part of the message")
 
 
 FOREIGN: Final[Mapping[str, Remedy]] = {
@@ -75,15 +68,15 @@ FOREIGN: Final[Mapping[str, Remedy]] = {
     ),
     **dict.fromkeys(
         ("key", "api_key", "apikey", "api-key", "x-api-key", "X-API-Key"),
-        'auth: {header: {name: x-api-key, value: "${API_KEY}"}}',
+        write("auth", '{header: {name: x-api-key, value: "${API_KEY}"}}'),
     ),
     **dict.fromkeys(("user", "username", "password", "basic"), _user),
-    **dict.fromkeys(("secret", "signing_secret"), 'sign: {secret: "${SIGN_SECRET}"}'),
+    **dict.fromkeys(("secret", "signing_secret"), write("sign", '{secret: "${SIGN_SECRET}"}')),
     **dict.fromkeys(OF_MESSAGES, _part_of_message),
-    "backoff": "retry: {first: 1s, max: 1h}: waits double from first to max",
-    **dict.fromkeys(("message", "msg", "content"), _message),
+    "backoff": write("retry", "{first: 1s, max: 1h}", ": waits double from first to max"),
+    **dict.fromkeys(("message", "msg", "content"), write("text", more=" in the route that sends it")),
     **dict.fromkeys(
         ("verify", "verify_ssl", "ssl_verify", "verify_tls", "tls_verify", "skip_verify", "insecure_skip_verify"),
-        _unverified,
+        write("tls", "{ca: its-ca.pem}", " to trust your own CA: certificates are always verified"),
     ),
 }

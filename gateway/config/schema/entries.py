@@ -9,10 +9,11 @@ from typing import ClassVar, Final
 from gateway.config.schema import addressing, conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.instead import CHOOSING, CONDITIONS, Remedy
+from gateway.config.schema.instead import CHOOSING, CONDITIONS
 from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.schema.trees import Body
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.render import TemplateText, actions
@@ -158,7 +159,10 @@ class FetchKeys(Section):
 
     noun = "fetch"
     together: ClassVar[Shape] = {"dependentSchemas": {"body": {"properties": {"form": False}}}}
-    foreign: ClassVar[Mapping[str, Remedy]] = {"to": "from", "url": "from, the name of a destination, and path"}
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        "to": "from",
+        "url": Instead("write from, the name of a destination, and path", ("from", "path")),
+    }
     source: Words | None = key(
         values.named, "the destination to ask, with its auth, timeout and rate: crm", required=True, name="from"
     )
@@ -184,7 +188,7 @@ class OnceKeys(Section):
     is_text_secret = False
     instead_of_text = 'once: {per: "{{ attrs.id }}", for: 90d}'
     foreign: ClassVar[Mapping[str, Remedy]] = {
-        **dict.fromkeys(("key", "by", "id", "field", "unique"), 'per: "{{ attrs.id }}"'),
+        **dict.fromkeys(("key", "by", "id", "field", "unique"), write("per", '"{{ attrs.id }}"')),
         **dict.fromkeys(("within", "window", "ttl", "every"), "for"),
     }
     per: TemplateText | None = key(

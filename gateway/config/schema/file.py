@@ -11,16 +11,16 @@ from gateway.config.schema.conditions import Where
 from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys, read_destination
 from gateway.config.schema.entries import EntryKeys, FetchKeys, OnceKeys, entries_of
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.operands import as_written
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
+from gateway.config.schema.remedies import Remedy, write
 from gateway.config.schema.retry import RetryKeys
 from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys, read_source
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
-from gateway.config.text.reader import Map, Node, Pair
+from gateway.config.text.reader import Map, Node
 from gateway.errors import Place
 from gateway.routing.peers import Network
 from gateway.wording import closest
@@ -131,8 +131,10 @@ class LimitsKeys(Section):
 _NAMED: Final[Mapping[str, str]] = {"sources": "source", "destinations": "destination", "conditions": "condition"}
 
 
-def _variables(_pair: Pair, _around: Map) -> str:
-    return "write vars for values of your own; for a secret or another environment variable, write ${NAME} where it is used"
+_VARIABLES: Final = write(
+    "vars",
+    more=" for values of your own; for a secret or another environment variable, write ${NAME} where it is used",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ class IncludedKeys(Section):
         **dict.fromkeys(("route", "rule", "rules", "handlers", "workflows", "pipelines"), "routes"),
         **dict.fromkeys(("inputs", "webhooks", "providers", "senders"), "sources"),
         **dict.fromkeys(("outputs", "receivers", "targets", "sinks", "services", "endpoints"), "destinations"),
-        **dict.fromkeys(("variables", "env", "environment", "secrets"), _variables),
+        **dict.fromkeys(("variables", "env", "environment", "secrets"), _VARIABLES),
         "test": "tests",
     }
     sources: Mapping[str, SourceKeys] = key(map_by_name(read_source, "source"), "who sends events", factory=dict)

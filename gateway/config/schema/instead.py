@@ -1,6 +1,6 @@
 """What to write instead of a key that a section does not have: the names of other products, and flags the other way round.
 
-A remedy is what follows "write", or a function that makes the whole hint of the pair and of the map around it.
+A remedy is the key that is meant, what else to write, or a function that makes that of the pair and of the map around it.
 """
 
 import json
@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gateway.config.schema import foreign, workflows
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.compared import all_but
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.render import actions
 from gateway.render.forms import bare
 
-Remedy = str | Callable[[Pair, Map], str]
 #: Of every key that a section neither has nor knows otherwise.
 ANY: Final = "*"
 
@@ -46,47 +46,54 @@ _USUAL: Final = {"enabled": True}
 GRANTING: Final = re.compile(r"secret|token|passw|(?:api|access|auth|account|private|sign\w*)[_-]?key|^key$|bearer|credential|auth", re.IGNORECASE)  # fmt: skip
 
 
-def instead(pair: Pair, around: Map, own: Mapping[str, Remedy], known: Collection[str]) -> str:
-    """The hint for a key that a section with these known ones does not have; empty if nobody knows better."""
+def instead(pair: Pair, around: Map, own: Mapping[str, Remedy], known: Collection[str]) -> Instead | None:
+    """What to write for a key that a section with these known ones does not have; None if nobody knows better."""
     name = pair.key.text
-    remedy = own.get(name) or own.get(ANY, "")
-    if found := remedy(pair, around) if callable(remedy) else remedy and f"write {remedy}":
+    remedy = own.get(name) or own.get(ANY)
+    found = write(remedy) if isinstance(remedy, str) else remedy(pair, around) if callable(remedy) else remedy
+    if found is not None:
         return found
     if name in _FLAGS and _FLAGS[name][0] in known:
         return _flag(pair.value, *_FLAGS[name])
-    return f"write {_FOREIGN[name]}" if _FOREIGN.get(name) in known else ""
+    return write(_FOREIGN[name]) if _FOREIGN.get(name) in known else None
 
 
-def meant_by(hint: str) -> tuple[str, ...]:
-    """The keys that a hint says to write, here or elsewhere."""
-    return tuple(re.findall(r"(?:^write |, | and )(\w+)", hint))
-
-
-def beside(hint: str, written: Collection[str]) -> str:
-    """A hint whose key is written already: one key is there once."""
-    found = re.fullmatch(r"write (?P<key>\w+)(?P<more>.*)", hint, re.DOTALL)
-    if found is None or found["key"] not in written:
-        return hint
-    value = found["more"].removeprefix(": ") if found["more"].startswith(": ") else ""
-    match found["key"]:
+def beside(found: Instead, name: str, written: Mapping[str, Node]) -> str:
+    """The hint for a key of that name, also if the one to write is among the ``written`` ones: one key is there once."""
+    key, value = next(iter(found.keys), ""), found.value
+    # What has the same name elsewhere is not there yet.
+    if key not in written or key == name:
+        return found.hint
+    if found.is_part and value and isinstance(written[key], Map):
+        return f"add {value[1:-1]} to the existing {key}"
+    match key:
         case "where":
             return f"add {value[1:-1] if value.startswith('{') else 'it'} to the existing where"
         case "if":
             return f"add it to the existing if: ... and ({value})" if value else "add it to the existing if, with and"
-        case "verify" if value:
-            return f"add {value[1:-1]} to the existing verify"
         case "match":
             return f"add {value or 'it'} to the existing match"
-    return f"{found['key']} is already there: keep one of them"
+    return f"{key} is already there: keep one of them"
 
 
-def _flag(value: Node, name: str, is_opposite: bool) -> str:
+#: The name of a header in full, unlike any secret: X-Hub-Signature-256, Billing-Timestamp.
+_HEADER: Final = re.compile(r"[A-Za-z]{1,16}(?:-(?:[A-Za-z]{1,16}|[0-9]{1,3}|[Ss][Hh][Aa]-?[0-9]{1,3}))+")
+_OF_HEADERS: Final = frozenset({"signature", "sig", "timestamp"})
+
+
+def header_in(text: str) -> str:
+    """The text if it is the name of a header that holds a part of a signature, a token or a time; empty if it may be a secret."""
+    words = text.lower().split("-")
+    return text if _HEADER.fullmatch(text) and (words[0] == "x" or not _OF_HEADERS.isdisjoint(words)) else ""
+
+
+def _flag(value: Node, name: str, is_opposite: bool) -> Instead:
     asked = _TRUTH.get(value.text.lower()) if isinstance(value, Scalar) else None
     if asked is None:
-        return f"write {name}: true or false" + (", the other way round" if is_opposite else "")
+        return write(name, "true or false", ", the other way round" if is_opposite else "")
     wanted = str(asked is not is_opposite).lower()
     usual = (asked is not is_opposite) is _USUAL.get(name, False)
-    return f"remove it: {name} is {wanted} if left out" if usual else f"write {name}: {wanted}"
+    return Instead(f"remove it: {name} is {wanted} if left out") if usual else write(name, wanted)
 
 
 # --- conditions under other names ---
@@ -95,37 +102,37 @@ def _flag(value: Node, name: str, is_opposite: bool) -> str:
 _TYPE: Final = re.compile(r"[\w*]+(?:[./:][\w*]+)*")
 
 
-def condition(pair: Pair, _around: Map) -> str:
+def condition(pair: Pair, _around: Map) -> Instead:
     """``when:``, ``filter:``: a pattern, a map of conditions or an expression, by its value."""
     match _here(pair.value):
         case Map() as conditions:
-            return f"write where: {foreign.shown(rooted(conditions))}"
+            return where(foreign.shown(rooted(conditions)), alone(conditions))
         case Items(nodes=nodes) if any(isinstance(each, Map) for each in nodes):
-            return f"write where: {{all: {foreign.shown(pair.value)}}}"
+            return where(f"{{all: {foreign.shown(rooted(pair.value))}}}", alone(pair.value))
         case Items() as listed:
-            return f"write match: {foreign.shown(listed)}"
+            return write("match", foreign.shown(listed))
         case Scalar(text=text) if _TYPE.fullmatch(text):
-            return f"write match: {text}"
-        case Scalar(text=text) if (
-            (compared := foreign.compared_key(text)) and compared[1] and not foreign.is_combined(text)
-        ):
-            return f"write where: {{{compared[1]}}}"
+            return write("match", text)
+        case Scalar(text=text) if not foreign.is_combined(text) and (line := compared(text)):
+            return where(f"{{{line}}}", alone_in(text))
         case Scalar(text=text, empty=False):
-            return f"write if: {bare(foreign.as_expression(text))}"
-    return "write where: {attrs.type: lead}"
+            return write("if", bare(foreign.as_expression(text)))
+    return write("where", "{attrs.type: lead}")
 
 
-def in_choice(pair: Pair, _around: Map) -> str:
+def where(conditions: str, guessed: tuple[str, ...] = ()) -> Instead:
+    return Instead(f"write where: {conditions}", ("where",), conditions, guessed=guessed)
+
+
+def in_choice(pair: Pair, _around: Map) -> Instead:
     """``when:`` of an element of choose, which has no conditions but ``if``."""
     asked = 'attrs.type == "lead"'
     match _here(pair.value):
         case Map(pairs=pairs) if pairs and all(isinstance(each.value, Scalar) for each in pairs):
-            asked = " and ".join(
-                f"{each.key.text} == {_json(each.value)}" for each in rooted(Map(pair.key.place, pairs)).pairs
-            )
+            asked = " and ".join(f"{_rooted(each.key).text} == {_json(each.value)}" for each in pairs)
         case Scalar(text=text, empty=False):
             asked = foreign.as_expression(text)
-    return f"write if: not ({asked})" if pair.key.text in EXCLUDING else f"write if: {bare(asked)}"
+    return write("if", f"not ({asked})" if pair.key.text in EXCLUDING else bare(asked))
 
 
 def _json(node: Node) -> str:
@@ -146,44 +153,86 @@ def _here(node: Node) -> Node:
     return node if written == node.text else Scalar(node.place, written, written, node.content)
 
 
-def rooted(conditions: Map) -> Map:
+def rooted(node: Node) -> Node:
     """Conditions with ``attrs.`` before each name that is not a path: ``severity``, a label of Alertmanager."""
-    return Map(conditions.place, tuple(Pair(_rooted(pair.key), pair.value) for pair in conditions.pairs))
+    match node:
+        case Map(place=place, pairs=pairs):
+            return Map(place, tuple(Pair(_rooted(each.key), _below(each, rooted)) for each in pairs))
+        case Items(place=place, nodes=nodes):
+            return Items(place, tuple(map(rooted, nodes)))
+    return node
+
+
+def _below(pair: Pair, rooted: Callable[[Node], Node]) -> Node:
+    """The value of a pair, rooted if it is conditions, too: those of ``any``, ``all`` and ``not``."""
+    return rooted(pair.value) if foreign.combination(pair.key.text) else pair.value
+
+
+def alone(node: Node) -> tuple[str, ...]:
+    """The names in conditions that are not paths."""
+    nodes = node.nodes if isinstance(node, Items) else ()
+    pairs = node.pairs if isinstance(node, Map) else ()
+    names = [each.key.text for each in pairs if _is_alone(each.key.text)]
+    below = [each.value for each in pairs if foreign.combination(each.key.text)]
+    return (*names, *(name for each in (*nodes, *below) for name in alone(each)))
+
+
+def _is_alone(name: str) -> bool:
+    return bool(re.fullmatch(r"\w[\w-]*", name)) and not foreign.combination(name) and not foreign.is_operator(name)
 
 
 def _rooted(key: Scalar) -> Scalar:
-    is_path = not re.fullmatch(r"\w+", key.text) or foreign.combination(key.text) or foreign.is_operator(key.text)
-    return key if is_path else Scalar(key.place, f"attrs.{key.text}", f"attrs.{key.text}", key.content)
+    text = f"attrs.{key.text}"
+    return Scalar(key.place, text, text, key.content) if _is_alone(key.text) else key
 
 
-def matchers(pair: Pair, around: Map) -> str:
+def compared(text: str) -> str:
+    """The condition that a comparison says, also of a name that is not a path; empty if it says none."""
+    found = foreign.compared_key(f"attrs.{text}" if alone_in(text) else text)
+    return found[1] if found else ""
+
+
+#: A name that is compared and is not a path.
+_COMPARED: Final = re.compile(r"([A-Za-z_][\w-]*)\s*[=!<>~]")
+
+
+def alone_in(text: str) -> tuple[str, ...]:
+    """The name that a comparison is about, if it is not a path."""
+    found = _COMPARED.match(text)
+    return (found[1],) if found else ()
+
+
+def matchers(pair: Pair, around: Map) -> Instead:
     """``matchers: [severity="critical"]``, ``match_re: {severity: warning|critical}``: labels of Alertmanager."""
     if isinstance(pair.value, Map):
         how = "regex" if pair.key.text == "match_re" else "eq"
-        named = [(_rooted(each.key).text, each.value) for each in pair.value.pairs]
+        named, guessed = [(_rooted(each.key).text, each.value) for each in pair.value.pairs], alone(pair.value)
         found = [(name, foreign.comparison(name, how, value)) for name, value in named]
     else:
         nodes = pair.value.nodes if isinstance(pair.value, Items) else (pair.value,)
         texts = [each.text.strip() if isinstance(each, Scalar) else "" for each in nodes]
-        found = [
-            foreign.compared_key(each if "." in each.split("=")[0] else f"attrs.{each}") or ("", "") for each in texts
-        ]
+        found = [("", compared(each)) for each in texts]
+        guessed = tuple(name for each in texts for name in alone_in(each))
     if not found or not all(line for _, line in found):
         return condition(pair, around)
-    return f"write where: {{{', '.join(line for _, line in found)}}}"
+    lines = [line for _, line in found]
+    if len({line.partition(": ")[0] for line in lines}) < len(lines):
+        # A map has each field once.
+        return where(f"{{all: [{', '.join(f'{{{line}}}' for line in lines)}]}}", guessed)
+    return where(f"{{{', '.join(lines)}}}", guessed)
 
 
-def exclusion(pair: Pair, _around: Map) -> str:
+def exclusion(pair: Pair, _around: Map) -> Instead:
     """``unless:``, ``exclude:``: what is not to be sent."""
     nodes = pair.value.nodes if isinstance(pair.value, Items) else (pair.value,)
     types = [each.text for each in nodes if isinstance(each, Scalar) and _TYPE.fullmatch(each.text)]
     if types and len(types) == len(nodes):
-        return f"write where: {{{all_but(types)}}}"
+        return write("where", f"{{{all_but(types)}}}")
     if isinstance(asked := _here(pair.value), Scalar) and asked.text:
-        return f"write if: not ({foreign.as_expression(asked.text)})"
+        return write("if", f"not ({foreign.as_expression(asked.text)})")
     if isinstance(pair.value, Map) or any(isinstance(each, Map) for each in nodes):
-        return f"write where: {{not: {foreign.shown(pair.value)}}}"
-    return "write where: {not: {attrs.type: lead}}"
+        return where(f"{{not: {foreign.shown(rooted(pair.value))}}}", alone(pair.value))
+    return write("where", "{not: {attrs.type: lead}}")
 
 
 EXCLUDING: Final = frozenset({"unless", "not", "exclude", "except", "ignore"})
@@ -196,7 +245,7 @@ CONDITIONS: Final[Mapping[str, Remedy]] = {
 }
 #: Of an element of choose.
 CHOOSING: Final[Mapping[str, Remedy]] = {
-    **dict.fromkeys(("else", "default", "otherwise"), lambda _pair, _around: "remove it: the last element needs no if"),
+    **dict.fromkeys(("else", "default", "otherwise"), Instead("remove it: the last element needs no if")),
     **dict.fromkeys(
         ("when", "where", "filter", "filters", "condition", "conditions", "only_if", "case", *sorted(EXCLUDING)),
         in_choice,

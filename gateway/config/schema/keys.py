@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
 from gateway.config.schema import values
-from gateway.config.schema.instead import GRANTING, Remedy, beside, instead, meant_by
+from gateway.config.schema.foreign import shown
+from gateway.config.schema.instead import GRANTING, beside, header_in, instead
 from gateway.config.schema.reading import Parser, Reading, Shape, shape_of, shaped
+from gateway.config.schema.remedies import Instead, Remedy, write, write_part
 from gateway.config.schema.values import NAME_RULE
+from gateway.config.text import indentation
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, hide_all
 from gateway.config.text.report import Report
 from gateway.errors import Place
@@ -175,9 +178,11 @@ def _expect_section(reading: Reading, node: Node, section: type[Section], label:
         return
     if section.instead_of_text and not isinstance(node, Map):
         reference = re.search(r"\$\{[^}]*\}", node.text) if isinstance(node, Scalar) else None
-        if reference is None and section.is_text_secret:
+        header = header_in(node.text) if isinstance(node, Scalar) else ""
+        if reference is None and not (header and "{header: " in section.instead_of_text) and section.is_text_secret:
             hide_all(reading.report, node)
         hint = section.instead_of_text.replace("${TOKEN}", reference[0] if reference else "${TOKEN}")
+        hint = re.sub(r"(?<=\{header: )x-[a-z]+(?=\})", header or r"\g<0>", hint)
         reading.error(node, f"{label} must be a map", f"write {hint}")
         return
     values.expect_map(reading, node, label or "the file")
@@ -207,13 +212,25 @@ def _expect_names(reading: Reading, node: Node, label: str) -> None:
 def _check_keys(reading: Reading, node: Map, section: type[Section], label: str) -> frozenset[str]:
     """Report unknown and missing keys; the keys that unknown ones are meant as."""
     keys = keys_of(section)
-    written = {pair.key.text for pair in node.pairs}
+    written = {pair.key.text: pair.value for pair in node.pairs}
+    around = _Around(node, section, label, written, section.fitting(node))
     meant: set[str] = set()
-    for pair in node.pairs:
-        if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-")):
-            meant |= {*_report_unknown(reading, pair, node, section, label)}
+    unknown = [
+        pair
+        for pair in node.pairs
+        if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-"))
+    ]
+    covered: set[str] = set()
+    # What a name of another product is meant as may cover other keys, too.
+    for pair in sorted(unknown, key=lambda each: each.key.text not in section.foreign):
+        if pair.key.text not in covered:
+            found = _report_unknown(reading, pair, around)
+            meant |= {*found.keys}
+            covered |= found.covered
+        else:
+            _hide_granting(reading.report, pair, everything=False)
     for text, (_, declared) in keys.items():
-        if declared.required and text not in written | meant:
+        if declared.required and text not in written and text not in meant:
             reading.error(node, f'{label or "the file"} has no "{text}"', declared.remedy or declared.about)
     return frozenset(meant)
 
@@ -222,34 +239,52 @@ def _check_keys(reading: Reading, node: Map, section: type[Section], label: str)
 _SAME: Final = 0.88
 _LIKE: Final = 0.7
 #: A value that a hint may repeat.
-_SHORT: Final = re.compile(r"[\w.:/%-]{1,40}")
+_SHORT: Final = re.compile(r"[^\n$]{1,40}")
 
 
-def _report_unknown(reading: Reading, pair: Pair, node: Map, section: type[Section], label: str) -> Collection[str]:
-    """Report a key that a section does not have; the keys that are meant by it."""
-    key, name, known = pair.key, pair.key.text, section.fitting(node)
-    unknown = f'unknown key "{name}"' + (f" in {label}" if label else "")
-    hint = instead(pair, node, section.foreign, known)
-    _hide_granting(reading.report, pair, everything="${" in hint)
-    if hint:
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """The map that an unknown key is in: what is about all of its keys is made once."""
+
+    node: Map
+    section: type[Section]
+    label: str
+    #: The values by key.
+    written: Mapping[str, Node]
+    #: The keys that it can have.
+    known: Collection[str]
+
+
+def _report_unknown(reading: Reading, pair: Pair, around: _Around) -> Instead:
+    """Report a key that a section does not have; what is meant by it."""
+    key, name, section, known, written = pair.key, pair.key.text, around.section, around.known, around.written
+    unknown = f'unknown key "{name}"' + (f" in {around.label}" if around.label else "")
+    found = instead(pair, around.node, section.foreign, known)
+    _hide_granting(reading.report, pair, everything=found is not None and "${" in found.hint)
+    if found is not None:
         message = f'{section.noun} cannot have "{name}"' if name in section.foreign else unknown
-        reading.error(key, message, beside(hint, {each.key.text for each in node.pairs if each is not pair}))
-        return meant_by(hint)
+        reading.guess(reading.error(key, message, beside(found, name, written)), found.guessed)
+        return found
     before, colon, _ = name.partition(":")
     if colon and before in known:
         # What follows could be a secret.
         reading.error(key, f'"{before}:" has no space after its colon', f"write {before}: ...")
-        return (before,)
+        return write(before)
     close = next((each for each in known if folded(each) == folded(name)), "") or closest(name, known, closeness=_SAME)
-    if not close and (misplaced := _misplaced(reading, pair, section, known)):
-        reading.error(key, *misplaced)
-        return ()
+    if not close and (misplaced := _misplaced(reading, pair, around)):
+        where, right = misplaced
+        reading.error(key, f'"{name}" belongs to {where}, not to {section.noun}', beside(right, name, written))
+        return right
     close = close or closest(name, known, closeness=_LIKE)
+    lines = reading.report.of_place(key.place).lines
+    if not close and (of_text := indentation.unindented_text(key.place.line, lines, is_key=True)):
+        reading.error(key, of_text.message, of_text.hint)
+        return Instead(of_text.hint)
     hint = f'did you mean "{close}"?' if close else f"known: {', '.join(known)}"
-    if any(each.key.text == close for each in node.pairs):
+    if close in written:
         hint = f'did you mean "{close}", which is already there?'
     reading.error(key, unknown, hint)
-    return (close,) if close else ()
+    return Instead(hint, (close,) if close else ())
 
 
 def _hide_granting(report: Report, pair: Pair, *, everything: bool) -> None:
@@ -262,21 +297,42 @@ def _hide_granting(report: Report, pair: Pair, *, everything: bool) -> None:
             _hide_granting(report, each, everything=False)
 
 
-def _misplaced(reading: Reading, pair: Pair, section: type[Section], known: Collection[str]) -> tuple[str, str] | None:
-    """What is wrong with a key that belongs to another section, and what to do; a section below this one comes first."""
-    name = pair.key.text
+def _misplaced(reading: Reading, pair: Pair, around: _Around) -> tuple[str, Instead] | None:
+    """The section that a key belongs to, and what to write there; one below this section comes first."""
+    name, section = pair.key.text, around.section
     elsewhere = reading.home_of(name)
     if elsewhere.startswith(("a ", "the ")):
         # It is a key of a whole section.
-        return f'"{name}" belongs to {elsewhere}, not to {section.noun}', "move it there"
-    below = [(text, inner) for text in known for inner in _sections_below(keys_of(section)[text][1])]
-    exact = [(text, name) for text, inner in below if name in keys_of(inner)]
-    nearly = [(text, right) for text, inner in below if (right := inner.foreign.get(name)) in keys_of(inner)]
-    for text, right in (exact + nearly)[:1]:
-        value = pair.value.text if isinstance(pair.value, Scalar) and not GRANTING.search(name) else ""
-        shown = value if _SHORT.fullmatch(value) else "..."
-        return f'"{name}" belongs to {text}, not to {section.noun}', f"write {text}: {{{right}: {shown}}}"
-    return (f'"{name}" belongs to {elsewhere}, not to {section.noun}', "move it there") if elsewhere else None
+        return elsewhere, Instead("move it there")
+    below = [(text, inner) for text in around.known for inner in _sections_below(keys_of(section)[text][1])]
+    exact = [(text, inner) for text, inner in below if name in keys_of(inner)]
+    nearly = [(text, inner) for text, inner in below if inner.foreign.get(name) in keys_of(inner)]
+    for text, inner in (exact + nearly)[:1]:
+        together = [
+            pair,
+            *(each for each in around.node.pairs if each is not pair and _is_only_below(each, inner, section)),
+        ]
+        parts = [f"{_name_below(each, inner)}: {_repeated(each)}" for each in together]
+        return text, write_part(text, f"{{{', '.join(parts)}}}", [each.key.text for each in together])
+    return (elsewhere, Instead("move it there")) if elsewhere else None
+
+
+def _is_only_below(pair: Pair, inner: type[Section], section: type[Section]) -> bool:
+    """Whether a key is one of the section below, and has no meaning in this one."""
+    name = pair.key.text
+    return name in keys_of(inner) and name not in keys_of(section) and name not in section.foreign
+
+
+def _name_below(pair: Pair, inner: type[Section]) -> str:
+    """The key of a section that one is meant as which it has, or has under another name."""
+    name = pair.key.text
+    return name if name in keys_of(inner) else str(inner.foreign[name])
+
+
+def _repeated(pair: Pair) -> str:
+    """A value as a hint repeats it; dots for one that may be a secret, or is long."""
+    value = pair.value if not GRANTING.search(pair.key.text) else None
+    return shown(value) if isinstance(value, Scalar) and _SHORT.fullmatch(value.text) else "..."
 
 
 def _sections_below(declared: Key) -> Iterator[type[Section]]:

@@ -9,6 +9,7 @@ from gateway.config.schema import values
 from gateway.config.schema.reading import Reading
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.config.text.references import is_number
+from gateway.event import regexes
 from gateway.event.operators import ANY, OPERATORS, ORDERED, Operand, OperandRefused
 from gateway.event.values import Value
 
@@ -70,7 +71,16 @@ def _is_accepted(reading: Reading, called: str, pair: Pair, operands: Sequence[V
             hint = f"{name}: {operator.about}{_as_number(pair.value, operator.operand)}"
         reading.error(_at_fault(pair, refused), message, hint)
         return False
+    if name == "regex":
+        _advise_regex(reading, called, pair.value)
     return True
+
+
+def _advise_regex(reading: Reading, called: str, written: Node) -> None:
+    """Warn of an expression with a sign that repeats a place in the text instead of something in it."""
+    for each in written.nodes if isinstance(written, Items) else (written,):
+        if isinstance(each, Scalar) and "${" not in each.text and (hint := regexes.instead(each.text)):
+            reading.warning(each, f'{called} has a sign that repeats nothing: "{each.text}"', hint)
 
 
 def _as_number(written: Node, operand: Operand) -> str:
@@ -101,7 +111,7 @@ def _one(reading: Reading, called: str, node: Node, operand: Operand, remedy: st
         reading.error(node, f"{called} is compared with a {kind} inside a list", "list plain values")
         return None
     if node.empty:
-        reading.error(node, f"{called} has no value", remedy)
+        reading.error(node, f"{called} has no value", values.commented(node, called) or remedy)
         return None
     if not isinstance(node.value, str):
         return _Read(node.value)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from gateway import presets
 from gateway.config.text import variables
 from gateway.config.text.disk import Disk
@@ -56,14 +58,32 @@ class Reading:
     includes: list[str] = field(default_factory=list)
     #: Whether what is read now is about `tests`.
     in_tests: bool = False
+    #: Problems with names of fields that their hints only guess the paths of, by place.
+    guesses: dict[Place, tuple[Problem, Sequence[str]]] = field(default_factory=dict)
     _stand_ins: list["StandIn"] = field(default_factory=list)
 
-    def error(self, where: Node | Place, message: str, hint: str = "", *, near: str = "") -> None:
+    def error(self, where: Node | Place, message: str, hint: str = "", *, near: str = "") -> Problem:
         place = where if isinstance(where, Place) else where.place
         problem = Problem(place, message, hint, near=near)
         if self.in_tests:
             self.report.of_tests.add(problem)
         self.report.add(problem)
+        return problem
+
+    def guess(self, problem: Problem, names: Sequence[str]) -> None:
+        """Note the names that the hint of a problem has below ``attrs``, until the samples say where they are."""
+        if names:
+            self.guesses[problem.place] = (problem, names)
+
+    def settle(self, place: Place, home: Callable[[str], str]) -> None:
+        """Correct what the hint at a place guesses; ``home``: the path of a name."""
+        problem, names = self.guesses.pop(place, (None, ()))
+        if problem is None:
+            return
+        hint = problem.hint
+        for name in names:
+            hint = re.sub(rf"(?<![\w.])attrs\.{re.escape(name)}(?![\w.\[-])", lambda _: home(name), hint)  # noqa: B023
+        self.report.replace(problem, replace(problem, hint=hint))
 
     @contextmanager
     def about_tests(self) -> Iterator[None]:
@@ -115,7 +135,7 @@ class Reading:
         text = TemplateText(node.text, node.content, node.breaks)
         end = next((start for start in text.starts if start > refused.at), len(node.text))
         place, near = text.at(refused.at), node.text[refused.at : end].rstrip()
-        self.error(place, str(refused), near=near)
+        self.error(place, refused.message, refused.hint, near=near)
 
     def is_unset(self, node: Node) -> bool:
         """Whether a text needs a variable or file that is missing."""

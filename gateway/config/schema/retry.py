@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from gateway.config.schema import values
-from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Reading, Unfit, Words, shape_of, shaped
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.destinations.retry import ONCE, Policy, listed
 from gateway.wording import is_duration
@@ -56,12 +56,13 @@ _DOUBLED: Final = "waits double from first to max"
 _EVEN: Final = frozenset({"linear", "constant", "fixed"})
 
 
-def _backoff(pair: Pair, _around: Map) -> str:
+def _backoff(pair: Pair, _around: Map) -> Instead:
     """How waits grow, as other products say it; a duration is meant as the first wait."""
     text = pair.value.text.lower() if isinstance(pair.value, Scalar) else ""
     if is_duration(text):
-        return f"write first: {text}"
-    return "write the waits instead, as a list: retry: [10s, 20s, 30s]" if text in _EVEN else f"remove it: {_DOUBLED}"
+        return write("first", text)
+    even = "write the waits instead, as a list: retry: [10s, 20s, 30s]"
+    return Instead(even if text in _EVEN else f"remove it: {_DOUBLED}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from gateway.config.schema import values
 from gateway.config.schema.keys import Section, key, nested
 from gateway.config.schema.reading import Reading, Shape, shaped
+from gateway.config.schema.remedies import Remedy
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
 from gateway.config.schema.verify import InHeaderKeys, SignatureKeys, TimestampKeys
 from gateway.config.text.reader import Node
@@ -31,7 +32,7 @@ class SignKeys(Section):
     noun = "sign"
     instead_of_text = 'sign: {secret: "${SIGN_SECRET}"}'
     together: ClassVar[Shape] = {"anyOf": [{"required": ["secret"]}, {"required": ["key"]}]}
-    foreign: ClassVar[Mapping[str, str]] = {
+    foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("verify", "scheme"), "signature"),
         **dict.fromkeys(("secrets", "token"), "secret"),
         **dict.fromkeys(("keys", "private_key"), "key"),

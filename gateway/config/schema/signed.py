@@ -1,12 +1,14 @@
 """Signatures as senders document them: names of algorithms, and what is signed, as ``verify`` has them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
+from gateway.config.schema.foreign import shown
+from gateway.config.schema.instead import header_in
 from gateway.config.schema.reading import Reading, Words, shape_of, shaped
 from gateway.config.schema.values import words
-from gateway.config.text.reader import Node, Scalar
+from gateway.config.text.reader import Map, Node, Pair, Scalar
 from gateway.signatures import ALGORITHMS
 from gateway.signatures.message import SignedRefused, parts
 from gateway.wording import folded
@@ -33,6 +35,96 @@ def algorithm_like(text: str) -> str:
         return f"write {right}, which is an HMAC"
     return f"write {right}" if right else f"known: {', '.join(ALGORITHMS)}"
 
+
+# --- a signature, part by part ---
+
+#: The keys of a signature that are written as they are, where they are no keys of what is around it.
+_PARTS: Final = ("body", "encoding", "signed", "prefix", "fields", "list", "key_prefix", "body_hash")
+_HEADERS: Final = ("header", "signature_header", "signature-header")
+#: Keys whose value is an algorithm, and those that say it themselves or whose value may be the way to verify.
+_NAMED: Final = ("algorithm", "algo", "alg", "hash", "digest")
+_HMACS: Final = ("hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "hmac_sha512", "sha256")
+KINDS: Final = ("type", "method", "scheme")
+#: The keys of ``verify``, and those of a source, that are parts of a signature.
+IN_VERIFY: Final = (*_HMACS, *KINDS, *_NAMED, *_HEADERS[1:])
+IN_SOURCE: Final = (*_HMACS, *_NAMED, *_HEADERS, "signature", "encoding", "signed", "prefix")
+
+
+#: An algorithm that is none of those that are known here.
+UNKNOWN: Final = "..."
+
+
+def known_only(parts: Mapping[str, str]) -> str:
+    """What to say of the parts of a signature: the algorithms that are known, if its own is none of them."""
+    return f", where algorithm is one of {', '.join(ALGORITHMS)}" if parts.get("algorithm") == UNKNOWN else ""
+
+
+#: What most senders sign that send a time.
+SIGNED: Final = '"{timestamp}.{body}"'
+
+
+def signature_in(
+    around: Map, own: Collection[str], kinds: Collection[str] = ()
+) -> tuple[Mapping[str, str], frozenset[str]]:
+    """The parts of a signature among the keys of a map that are none of its ``own``, as YAML, and these keys.
+
+    ``kinds``: keys that say the way to verify here.
+    """
+    others = {*own, *(each for each in KINDS if each not in kinds)}
+    pairs = [pair for pair in around.pairs if pair.key.text not in others]
+    found: dict[str, str] = {}
+    for pair in pairs:
+        found |= _parts(pair)
+    if found and not {"header", "body"} & found.keys():
+        found = {"header": "x-signature", **found}
+    parts = {*_PARTS, *_HEADERS, *_NAMED, *_HMACS, *KINDS, "signature"}
+    order = [*dict.fromkeys(("header", "algorithm", *found))]
+    return {key: found[key] for key in order if key in found}, frozenset(
+        pair.key.text for pair in pairs if pair.key.text in parts
+    )
+
+
+def lacking(parts: Mapping[str, str], signature: Node | None) -> Mapping[str, str]:
+    """The parts that a signature as it is written does not have."""
+    written = {pair.key.text for pair in signature.pairs} if isinstance(signature, Map) else set()
+    return {key: value for key, value in parts.items() if key not in written}
+
+
+def _parts(pair: Pair) -> Mapping[str, str]:
+    name, node = pair.key.text, pair.value
+    text = node.text if isinstance(node, Scalar) else ""
+    if name == "signature" or (name in _HMACS and isinstance(node, Map)):
+        inner = (
+            signature_in(node, (), KINDS)[0] if isinstance(node, Map) else {"header": header_in(text) or "x-signature"}
+        )
+        return {"algorithm": "sha256", **inner} if name in _HMACS else inner
+    if name in _HEADERS:
+        return {"header": text} if _HEADER.fullmatch(text) else {"header": "x-signature"}
+    if name in _NAMED:
+        return {"algorithm": _algorithm(text) or UNKNOWN}
+    if name in KINDS:
+        return {"algorithm": _algorithm(text) or "sha256"}
+    if name in _HMACS:
+        header = header_in(text)
+        return {"algorithm": _algorithm(text) or _algorithm(name) or "sha256", **({"header": header} if header else {})}
+    return {name: shown(node)} if name in _PARTS else {}
+
+
+def _algorithm(text: str) -> str:
+    found = _WRITTEN.fullmatch(algorithm_like(text))
+    return found[1] if found else ""
+
+
+_WRITTEN: Final = re.compile(r"write ([a-z0-9-]+).*")
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
+
+
+def as_map(parts: Mapping[str, str]) -> str:
+    """``{header: x-signature, algorithm: sha256}``."""
+    return f"{{{', '.join(f'{key}: {value}' for key, value in parts.items())}}}"
+
+
+# --- what is signed ---
 
 #: A field as other notations have it.
 _FIELD: Final = re.compile(

@@ -6,12 +6,15 @@ from typing import ClassVar, Final
 
 from gateway import presets
 from gateway.config.schema import trees, values
+from gateway.config.schema.foreign import shown
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.hours import HoursKeys
-from gateway.config.schema.instead import Remedy
-from gateway.config.schema.keys import Section, key, nested, read_section
+from gateway.config.schema.instead import header_in
+from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Words, shape_of, shaped
+from gateway.config.schema.remedies import Instead, Remedy, write, write_part
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
+from gateway.config.schema.signed import IN_SOURCE, SIGNED, as_map, known_only, lacking, signature_in
 from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import HANDSHAKE_TOKENS, VerifyKeys, handshake_token, read_verify
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, hide_all
@@ -168,8 +171,38 @@ def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys,
     return tuple(each for each in found if each is not None)
 
 
-def _handshake_token(pair: Pair, _around: Map) -> str:
-    return f"write verify: {{{handshake_token(pair.value)}}}"
+_TIMESTAMPS: Final = ("timestamp", "timestamp_header")
+
+
+def _verified(_pair: Pair, around: Map) -> Instead:
+    """``hmac: sha256``, ``signature: X-Signature``, ``timestamp: X-Timestamp``: parts of ``verify``."""
+    parts, covered = signature_in(around, keys_of(SourceKeys))
+    times = [pair for pair in around.pairs if pair.key.text in _TIMESTAMPS]
+    if times and "signed" not in parts and not any(each.key.text in ("preset", "verify") for each in around.pairs):
+        parts = {"header": "x-signature", **parts, "signed": SIGNED}
+    if isinstance(signature := _in_verify(around, "signature"), Map) and not times:
+        more = ", ".join(f"{key}: {value}" for key, value in lacking(parts, signature).items())
+        hint = f"add {more} to signature of verify" if more else "remove it: verify says the same"
+        return Instead(hint, covered=covered)
+    found = {"signature": as_map(parts)} if parts and signature is None else {}
+    for each in times[:1]:
+        header = header_in(each.value.text) if isinstance(each.value, Scalar) else ""
+        found["timestamp"] = (
+            shown(each.value) if isinstance(each.value, Map) else f"{{header: {header or 'x-timestamp'}}}"
+        )
+    more = ", with signed as the sender documents it" if SIGNED in parts.values() else known_only(parts)
+    return write_part("verify", as_map(found), covered.union(each.key.text for each in times), more)
+
+
+def _in_verify(around: Map, name: str) -> Node | None:
+    """What a source has under a key of its ``verify``."""
+    verify = next((pair.value for pair in around.pairs if pair.key.text == "verify"), None)
+    pairs = verify.pairs if isinstance(verify, Map) else ()
+    return next((pair.value for pair in pairs if pair.key.text == name), None)
+
+
+def _handshake_token(pair: Pair, _around: Map) -> Instead:
+    return write_part("verify", f"{{{handshake_token(pair.value)}}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +212,9 @@ class SourceKeys(Section):
         **dict.fromkeys(("provider", "sender", "service", "vendor"), "preset"),
         **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake_token"), _handshake_token),
-        **dict.fromkeys(("header", "signature_header"), "verify: {signature: {header: x-signature}}"),
-        **dict.fromkeys(("algorithm", "algo", "hmac"), "verify: {signature: {header: x-signature, algorithm: sha256}}"),
-        **dict.fromkeys(("event", "event_type", "event_key"), 'type: "{payload.type}"'),
-        **dict.fromkeys(("endpoint", "route", "address"), "path: /in/name"),
+        **dict.fromkeys((*IN_SOURCE, *_TIMESTAMPS), _verified),
+        **dict.fromkeys(("event", "event_type", "event_key"), write("type", '"{payload.type}"')),
+        **dict.fromkeys(("endpoint", "route", "address"), write("path", "/in/name")),
     }
     preset: str | None = key(
         values.preset("write verify: and type:"),

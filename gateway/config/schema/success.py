@@ -7,9 +7,9 @@ from typing import ClassVar, Final
 
 from gateway.config.schema import conditions, values
 from gateway.config.schema.conditions import Where
-from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Parser, Reading, Unfit, Words, shape_of, shaped
+from gateway.config.schema.remedies import Instead, Remedy
 from gateway.config.text.reader import Items, Node, Scalar
 from gateway.event.conditions import Check, Clause, Combined, Condition
 
@@ -62,7 +62,7 @@ class SuccessKeys(Section):
     noun = "success"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("code", "codes", "statuses", "status_code"), "status"),
-        "body": "text or json",
+        "body": Instead("write text or json", ("text", "json")),
     }
     status: Condition | None = key(_statuses, "its status: 2xx, 422 or a list; 2xx if left out")
     json: Where | None = key(_answer_json, "fields of its JSON, as in where: {ok: true}")

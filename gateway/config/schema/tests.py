@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import ClassVar, Final
 
 from gateway.config.schema import foreign, trees, values
-from gateway.config.schema.instead import Remedy
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.memory import Remembered, remembered
 from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shaped
+from gateway.config.schema.remedies import Instead, Remedy
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.routing.cases import Plain
 from gateway.routing.hours import DAYS
@@ -65,7 +65,7 @@ class CheckKeys(Section):
 
     noun = "an expectation"
     foreign: ClassVar[Mapping[str, Remedy]] = {
-        "body": "json or text",
+        "body": Instead("write json or text", ("json", "text")),
         **dict.fromkeys(("times", "calls", "deliveries"), "count"),
         **dict.fromkeys(("includes", "include", "has"), "contains"),
         **dict.fromkeys(("excludes", "exclude"), "not_contains"),
@@ -123,6 +123,10 @@ def _expect(reading: Reading, node: Node, label: str) -> tuple[Expected, ...] | 
             return (Expected(node, None),)
         case Items(nodes=nodes) if all(isinstance(each, Scalar) for each in nodes):
             return tuple(Expected(each, None) for each in nodes if isinstance(each, Scalar))
+        case Map(pairs=(Pair(key=Scalar(text=word), value=listed),)) if word in _ADDRESSING and _are_names(listed):
+            named = foreign.shown(listed) if isinstance(listed, Items) else f"[{foreign.shown(listed)}]"
+            reading.error(node, f'{label} names the destinations without "{word}"', f"write expect: {named}")
+            return None
         case Map(pairs=pairs):
             found = [_expected(reading, pair, label) for pair in pairs]
             return tuple(expected for expected in found if expected is not None)
@@ -130,6 +134,16 @@ def _expect(reading: Reading, node: Node, label: str) -> tuple[Expected, ...] | 
     example = "{slack-leads: {contains: John}, archive: verbatim}" if has_maps else "[archive, slack-leads]"
     reading.error(node, f"{label} must be a list of destinations, or a map of what each gets", f"write {example}")
     return None
+
+
+#: What the destinations of a route are called, and in other products.
+_ADDRESSING: Final = ("to", "destination", "destinations", "sent_to")
+
+
+def _are_names(node: Node) -> bool:
+    """Whether it is a name, or a list of names."""
+    nodes = node.nodes if isinstance(node, Items) else (node,)
+    return bool(nodes) and all(isinstance(each, Scalar) and each.text not in ("", "verbatim") for each in nodes)
 
 
 def _expected(reading: Reading, pair: Pair, label: str) -> Expected | None:

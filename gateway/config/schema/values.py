@@ -8,6 +8,7 @@ from gateway import presets
 from gateway.config.schema import durations
 from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
 from gateway.config.text import variables
+from gateway.config.text.quotes import quoted
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
 from gateway.model import Secret
 from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
@@ -40,9 +41,16 @@ def expect_scalar(reading: Reading, node: Node, label: str) -> Scalar | None:
         reading.error(node, f"{label} must be one value, not a {kind}", hint)
         return None
     if node.empty or node.value is None:
-        reading.error(node, f"{label} has no value", 'write one, or remove the key; write "" for an empty text')
+        hint = commented(node, label) or 'write one, or remove the key; write "" for an empty text'
+        reading.error(node, f"{label} has no value", hint)
         return None
     return node
+
+
+def commented(node: Scalar, label: str) -> str:
+    """What to write for a value that YAML reads as a comment, by the key in its label; empty for any other."""
+    named = re.match(r'"([^"]+)"', label)
+    return f"# starts a comment: write {named[1] if named else 'it'}: {quoted(node.cut_off)}" if node.cut_off else ""
 
 
 @shaped(TEXT)

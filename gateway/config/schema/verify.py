@@ -7,10 +7,21 @@ from typing import ClassVar, Final
 
 from gateway import presets, signatures
 from gateway.config.schema import values
-from gateway.config.schema.instead import Remedy
+from gateway.config.schema.instead import header_in
 from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words, shape_of, shaped
-from gateway.config.schema.signed import algorithm_like, signed
+from gateway.config.schema.remedies import Instead, Remedy, write, write_part
+from gateway.config.schema.signed import (
+    IN_VERIFY,
+    KINDS,
+    SIGNED,
+    algorithm_like,
+    as_map,
+    known_only,
+    lacking,
+    signature_in,
+    signed,
+)
 from gateway.config.text.reader import Map, Node, Pair, Scalar, hide_all
 from gateway.model import Secret
 from gateway.signatures.declared import ENCODINGS, KEYS
@@ -46,21 +57,22 @@ class CertificateKeys(Section):
     )
 
 
-def _beside(_pair: Pair, _around: Map) -> str:
-    return "write secret in the source, next to verify"
+_BESIDE: Final = write("secret", more=" in the source, next to verify")
 
 
-def _hmac(pair: Pair, _around: Map) -> str:
-    """``hmac: sha256``, ``type: hmac``, ``hmac: {header: x-sig}``: a signature."""
-    inner = {each.key.text: each.value for each in pair.value.pairs} if isinstance(pair.value, Map) else {}
-    header, named = inner.get("header"), inner.get("algorithm", pair.value)
-    found = _ALGORITHM.fullmatch(algorithm_like(named.text)) if isinstance(named, Scalar) else None
-    name = header.text if isinstance(header, Scalar) and _HEADER.fullmatch(header.text) else "x-signature"
-    return f"write signature: {{header: {name}, algorithm: {found[1] if found else 'sha256'}}}"
-
-
-_ALGORITHM: Final = re.compile(r"write ([a-z0-9-]+).*")
-_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
+def _signature(pair: Pair, around: Map) -> Instead:
+    """``hmac: sha256`` and ``header: x-sig``, which belong to one signature; ``type: token``, another way."""
+    named = pair.value.text if isinstance(pair.value, Scalar) and pair.key.text in KINDS else ""
+    parts, covered = signature_in(around, keys_of(VerifyKeys), KINDS)
+    way = _WAYS.get(folded(named), "")
+    if way.startswith(("{token", "{bearer", "{basic", "{jwt")):
+        name, _, value = way[1:-1].partition(": ")
+        value = value.replace("x-token", parts.get("header", "x-token").replace("x-signature", "x-token"))
+        return Instead(f"write {name}: {value}", (name,), value, covered)
+    written = next((each.value for each in around.pairs if each.key.text == "signature"), None)
+    if not (parts := lacking(parts, written)):
+        return Instead("remove it: signature says the same", covered=covered)
+    return write_part("signature", as_map(parts), covered, known_only(parts))
 
 
 def handshake_token(node: Node) -> str:
@@ -78,8 +90,8 @@ def _text(node: Node) -> str:
     return node.text if isinstance(node, Scalar) else ""
 
 
-def _of_handshake(pair: Pair, _around: Map) -> str:
-    return f"write {handshake_token(pair.value)}"
+def _of_handshake(pair: Pair, _around: Map) -> Instead:
+    return Instead(f"write {handshake_token(pair.value)}", ("handshake_token",))
 
 
 #: What senders and their documentations call the token of a handshake.
@@ -87,10 +99,10 @@ HANDSHAKE_TOKENS: Final = ("verify_token", "challenge_token", "hub_verify_token"
 _REFERENCE: Final = re.compile(r"\$\{[A-Za-z_]\w*\}")
 
 
-def _addresses(_pair: Pair, _around: Map) -> str:
-    return (
-        "write signature, token, basic, bearer or jwt: an address can be forged and does not prove who sent the event"
-    )
+_ADDRESSES: Final = Instead(
+    "write signature, token, basic, bearer or jwt: an address can be forged and does not prove who sent the event",
+    ("signature", "token", "basic", "bearer", "jwt"),
+)
 
 
 @shaped(shape_of(values.boolean))
@@ -107,6 +119,8 @@ def _in_words(text: str) -> str:
     """What to write instead of a way to verify in one word, or of a preset."""
     if text in presets.NAMES:
         return f"write preset: {text}"
+    if header := header_in(text):
+        return f"write verify: {{signature: {{header: {header}}}}}"
     return f"write verify: {_WAYS.get(folded(text), _SIGNED)}"
 
 
@@ -126,14 +140,24 @@ _WAYS: Final = {
 }
 
 
+def _timestamp(pair: Pair, around: Map) -> Instead | None:
+    """The header of a time inside of a signature; None for the field of one, which belongs to ``fields``."""
+    header = header_in(_text(pair.value))
+    hint = f"write timestamp: {{header: {header}}} next to signature"
+    if not any(each.key.text == "signed" for each in around.pairs):
+        hint += f", and in it what the sender signs: signed: {SIGNED}"
+    return Instead(hint, ("timestamp",)) if header else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignatureKeys(Section):
     noun = "verify.signature"
     instead_of_text = "signature: {header: x-signature}"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("hash", "digest", "algo", "alg", "method", "hmac", "type"), "algorithm"),
-        **dict.fromkeys(("secret", "key_secret"), _beside),
+        **dict.fromkeys(("secret", "key_secret"), _BESIDE),
         **dict.fromkeys(("format", "signed_payload", "payload", "template", "message", "content"), "signed"),
+        "timestamp": _timestamp,
     }
     header: Words | None = key(values.words, "the header that holds it: x-signature")
     body: Words | None = key(values.words, "or its path in the payload: signature.signature")
@@ -166,6 +190,7 @@ class SignatureKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class TimestampKeys(Section):
     noun = "verify.timestamp"
+    instead_of_text = "timestamp: {header: x-timestamp}"
     header: Words | None = key(values.words, "the header that holds it: x-timestamp")
     payload: Words | None = key(values.words, "or its path in the payload: sent_at")
     field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
@@ -180,6 +205,7 @@ class TimestampKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class InHeaderKeys(Section):
     noun = "a header"
+    instead_of_text = "id: {header: x-id}"
     header: Words | None = key(values.words, "its name: x-token", required=True)
 
 
@@ -188,7 +214,7 @@ class TokenKeys(Section):
     noun = "verify.token"
     instead_of_text = "token: {header: x-token}"
     foreign: ClassVar[Mapping[str, Remedy]] = {
-        **dict.fromkeys(("secret", "value", "token"), _beside),
+        **dict.fromkeys(("secret", "value", "token"), _BESIDE),
         "param": "query",
         "parameter": "query",
     }
@@ -203,7 +229,7 @@ class UserKeys(Section):
     instead_of_text = "basic: {user: ...}, and move the password to secret of the source"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("username", "login", "name"), "user"),
-        **dict.fromkeys(("password", "pass", "passwd", "secret"), _beside),
+        **dict.fromkeys(("password", "pass", "passwd", "secret"), _BESIDE),
     }
     user: Words | None = key(values.words, "the user name; the secret is the password", required=True)
 
@@ -229,13 +255,10 @@ class JwtKeys(Section):
 class VerifyKeys(Section):
     noun = "verify"
     foreign: ClassVar[Mapping[str, Remedy]] = {
-        **dict.fromkeys(
-            ("hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "sha256", "type", "method", "scheme", "algorithm"),
-            _hmac,
-        ),
-        **dict.fromkeys(("secret", "key"), _beside),
+        **dict.fromkeys(IN_VERIFY, _signature),
+        **dict.fromkeys(("secret", "key"), _BESIDE),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake"), _of_handshake),
-        **dict.fromkeys(("ip", "ips", "allow", "allowlist", "whitelist", "allowed_ips"), _addresses),
+        **dict.fromkeys(("ip", "ips", "allow", "allowlist", "whitelist", "allowed_ips"), _ADDRESSES),
     }
     signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
     timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature must cover it")

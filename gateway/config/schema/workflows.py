@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 
 #: The prefix of a ref, by the key that names some, and whether those are left out.
@@ -33,27 +34,27 @@ _WITH_ACTIONS: Final = frozenset(
 _WHOLE: Final = frozenset({"push", "create", "delete", "fork", "public", "status", "gollum", "page_build"})
 
 
-def refs(pair: Pair, around: Map) -> str:
+def refs(pair: Pair, around: Map) -> Instead:
     """``branches: [main]`` as ``where: {payload.ref: refs/heads/main}``."""
     is_of_pull_request = any("pull_request" in text for each in around.pairs for text in _texts(each.value))
     line = _of_refs(pair, is_of_pull_request=is_of_pull_request)
-    return f"write where: {{{line}}}" if line else "write where: {payload.ref: refs/heads/main}"
+    return write("where", f"{{{line or 'payload.ref: refs/heads/main'}}}")
 
 
-def types(pair: Pair, _around: Map) -> str:
+def types(pair: Pair, _around: Map) -> Instead:
     """``types: [opened]`` as ``where: {event.action: opened}``."""
     found = _texts(pair.value)
-    return f"write where: {{event.action: {_listed(found)}}}" if found else "write match: pull_request.opened"
+    return write("where", f"{{event.action: {_listed(found)}}}") if found else write("match", "pull_request.opened")
 
 
-def trigger(pair: Pair, _around: Map) -> str:
-    """``on: {push: {branches: [main]}}``, ``on: pull_request``; empty for types as they are here."""
+def trigger(pair: Pair, _around: Map) -> Instead | None:
+    """``on: {push: {branches: [main]}}``, ``on: pull_request``; None for types as they are here."""
     if not isinstance(pair.value, Map):
         named = _texts(pair.value)
         with_actions = [f"{each}.*" if each in _WITH_ACTIONS else each for each in named]
-        return f"write match: {_listed(with_actions)}" if with_actions != named else ""
+        return write("match", _listed(with_actions)) if with_actions != named else None
     if not pair.value.pairs:
-        return ""
+        return None
     inner = [(each.key.text, each.value.pairs if isinstance(each.value, Map) else ()) for each in pair.value.pairs]
     matched = [text for name, below in inner for text in _matched(name, below)]
     lines = [
@@ -62,8 +63,8 @@ def trigger(pair: Pair, _around: Map) -> str:
         for each in below
         if each.key.text in _REFS
     ]
-    written = f"write match: {_listed(matched)}"
-    return f"{written}, and where: {{{lines[0]}}}" if len(inner) == len(lines) == 1 and lines[0] else written
+    is_limited = len(inner) == len(lines) == 1 and lines[0]
+    return write("match", _listed(matched), f", and where: {{{lines[0]}}}" if is_limited else "")
 
 
 def _matched(name: str, below: Sequence[Pair]) -> Sequence[str]:
@@ -92,4 +93,4 @@ def _texts(node: Node) -> Sequence[str]:
     return [each.text for each in nodes if isinstance(each, Scalar) and each.text]
 
 
-KEYS: Final = {**dict.fromkeys(_REFS, refs), "types": types, "on": trigger}
+KEYS: Final[Mapping[str, Remedy]] = {**dict.fromkeys(_REFS, refs), "types": types, "on": trigger}

@@ -135,6 +135,33 @@ def _text_outdented(line: int, text: str, lines: Sequence[str]) -> Mistake | Non
     return None
 
 
+def unindented_text(line: int, lines: Sequence[str], *, is_key: bool = False) -> Mistake | None:
+    """The first line of a text after ``text: |``, if it begins where the key does; on this line or a few above it.
+
+    ``is_key``: whether it may be read as a key: ``Note: hello``.
+    """
+    for number in range(line, max(line - _NEAR, 1), -1):
+        above = next(
+            (each for each in range(number - 1, max(number - _NEAR, 0), -1) if text_of(lines, each).strip()), 0
+        )
+        parent, text = _KEY.match(text_of(lines, above)), text_of(lines, number)
+        if not text.strip() or parent is None or not _BLOCK.match(text_of(lines, above)):
+            continue
+        if _spaces(text) > len(parent["before"]) or (_KEY.match(text) and not is_key):
+            return None
+        is_next = text.lstrip().startswith("- ") and _spaces(text) < len(parent["before"])
+        if is_next or text.lstrip().startswith("#"):
+            return None
+        message = f'this line is not indented, so it is not part of "{parent["key"]}"'
+        hint = f"indent the lines of the text by {count(len(parent['before']) + 2, 'space')}, below line {above}"
+        return Mistake(number, _spaces(text) + 1, message, hint)
+    return None
+
+
+#: Lines from the one where the parser gave up back to the first of a text.
+_NEAR: Final = 10
+
+
 def _key_outdented(line: int, text: str, lines: Sequence[str]) -> Mistake | None:
     """The line above it, if that should be below a key without a value: ``crm:``, ``url: ...`` in one column."""
     above = text_of(lines, line - 1)

@@ -6,11 +6,12 @@ from typing import Final
 
 import yaml
 
-from gateway.config.text import indentation, variables
+from gateway.config.text import comments, indentation, variables
 from gateway.config.text.compared import all_but, compared, excluded
 from gateway.config.text.nested import nested
-from gateway.config.text.quotes import quote_inside
+from gateway.config.text.quotes import quote_inside, quoted
 from gateway.config.text.spots import Mistake, Spot, text_of
+from gateway.event.naming import in_single_braces
 
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
 _KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
@@ -25,7 +26,8 @@ _BRACES_VALUE: Final = re.compile(
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
-    certain = _tab(spot) or quote_inside(spot) or _quote_left_open(spot, lines)
+    certain = _tab(spot) or indentation.unindented_text(spot.line, lines) or quote_inside(spot)
+    certain = certain or comments.in_flow(spot, lines) or _quote_left_open(spot, lines)
     certain = certain or indentation.dash_without_space(spot, lines) or indentation.misindented(spot, lines)
     if certain is not None:
         return certain
@@ -42,7 +44,12 @@ def _spot(error: yaml.YAMLError, lines: Sequence[str]) -> Spot:
     line, column = _position(mark, lines)
     began_line, began_column = _position(began, lines)
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
-    return Spot(line, column, began_line, began_column, problem, text_of(lines, line), text_of(lines, began_line))
+    section = next(filter(None, (_SECTION.match(text_of(lines, number)) for number in range(line, 0, -1))), None)
+    texts = text_of(lines, line), text_of(lines, began_line)
+    return Spot(line, column, began_line, began_column, problem, *texts, section[1] if section else "")
+
+
+_SECTION: Final = re.compile(r"([\w-]+):")
 
 
 def _position(mark: yaml.Mark | None, lines: Sequence[str]) -> tuple[int, int]:
@@ -50,14 +57,6 @@ def _position(mark: yaml.Mark | None, lines: Sequence[str]) -> tuple[int, int]:
         return 1, 1
     line = min(mark.line + 1, max(1, len(lines)))
     return line, min(mark.column + 1, len(text_of(lines, line)) + 1)
-
-
-def _quoted(value: str) -> str:
-    """The value in quotes, with as few backslashes as possible."""
-    value = value.strip()
-    if '"' not in value and "\\" not in value:
-        return f'"{value}"'
-    return "'" + value.replace("'", "''") + "'"
 
 
 # --- one function per mistake; None: not this one ---
@@ -72,16 +71,40 @@ def _tab(spot: Spot) -> Mistake | None:
     )
 
 
-def bare_braces(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
-    """``path: {{ x }}``: YAML reads these braces as a map in a map."""
+#: Keys whose templates have single braces, and those of paths without any, by section.
+_SINGLE: Final = frozenset({("sources", "type"), ("sources", "id"), ("sources", "per")})
+_BARE: Final = frozenset(
+    {
+        *(("sources", key) for key in ("split", "redact", "paths", "fields")),
+        ("destinations", "order_by"),
+        ("routes", "by"),
+    }
+)
+_ONE_PATH: Final = re.compile(r"\{\{-?\s*([\w.\[\]*-]+)\s*-?\}\}")
+
+
+def _without_braces(section: str, key: str, value: str) -> str:
+    """The value in quotes, with the braces that a key has in its section."""
+    if (section, key) in _SINGLE:
+        return quoted(in_single_braces(value.strip()))
+    path = _ONE_PATH.fullmatch(value.strip())
+    return path[1] if path and (section, key) in _BARE else quoted(value)
+
+
+def bare_braces(line: int, column: int, lines: Sequence[str], path: Sequence[str] = ()) -> Mistake | None:
+    """``path: {{ x }}``: YAML reads these braces as a map in a map; ``path``: the section, and the keys below it."""
     text = text_of(lines, line)
     if not text[column - 1 :].startswith("{{"):
         return None
     value = re.match(r"(?:\{\{.*?\}\}[^,{}#]*)+", text[column - 1 :])
     key = re.search(r"([\w.\-]+:)\s*$", text[: column - 1])
     value_written = value[0] if value else "{{ ... }}"
+    if value_written.count("]") > value_written.count("[") and "[" in text[: column - 1]:
+        # It ends the list that the value is in.
+        value_written = value_written[: value_written.rindex("]")]
     named = key[1] if key else ""
-    written = f"{named} {variables.reference_for(f'{named} {value_written}') or _quoted(value_written)}".strip()
+    right = _without_braces(path[0], path[-1], value_written) if path else quoted(value_written)
+    written = f"{named} {variables.reference_for(f'{named} {value_written}') or right}".strip()
     return Mistake(line, column, "a value that starts with {{ needs quotes", f"write {written}")
 
 
@@ -94,19 +117,19 @@ def _bracketed_key(spot: Spot) -> Mistake | None:
     if found is None:
         return None
     message = "inside { } and [ ], a key with brackets needs quotes"
-    return Mistake(spot.line, found.start("key") + 1, message, f"write {_quoted(found['key'])}: ...")
+    return Mistake(spot.line, found.start("key") + 1, message, f"write {quoted(found['key'])}: ...")
 
 
 def _braces(spot: Spot) -> Mistake | None:
     found = _BRACES_VALUE.search(spot.text)
     if found is None:
         return None
-    column = found.start("value") + 1
-    return bare_braces(spot.line, column, [""] * (spot.line - 1) + [spot.text]) or Mistake(
+    column, path = found.start("value") + 1, (spot.section, found["key"][:-1])
+    return bare_braces(spot.line, column, [""] * (spot.line - 1) + [spot.text], path) or Mistake(
         spot.line,
         column,
         "inside { } and [ ], a value that contains {{ needs quotes",
-        f"write {found['key']} {_quoted(found['value'])}",
+        f"write {found['key']} {_without_braces(*path, found['value'])}",
     )
 
 
@@ -150,7 +173,7 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
         else f'a value that starts with "{sign}" needs quotes'
     )
     variable = _TAG_OF_VARIABLE.fullmatch(value.strip())
-    written = f'"${{{variable["name"].upper()}}}"' if variable else _quoted(value)
+    written = f'"${{{variable["name"].upper()}}}"' if variable else quoted(value)
     return Mistake(line, column, message, f"write {key[1] if key else ''}{written}")
 
 
@@ -178,7 +201,7 @@ def _jinja_tag(line: int, column: int, lines: Sequence[str]) -> Mistake:
     """``text: {% if x %}...``: YAML reads the brace as the start of a map."""
     text = text_of(lines, line)
     key = re.search(r"([\w.\-]+:\s)\s*$", text[: column - 1])
-    hint = f"write {key[1] if key else ''}{_quoted(text[column - 1 :])}"
+    hint = f"write {key[1] if key else ''}{quoted(text[column - 1 :])}"
     return Mistake(line, column, "a value that starts with {% needs quotes", hint)
 
 
@@ -211,7 +234,7 @@ def _two_colons(spot: Spot) -> Mistake | None:
     key = found["before"].strip().removeprefix("- ").strip()
     if not key:
         return None
-    hint = f"write {key} {_quoted(found['value'])}"
+    hint = f"write {key} {quoted(found['value'])}"
     return Mistake(spot.line, spot.column, 'a text that contains ": " needs quotes', hint)
 
 
@@ -225,7 +248,7 @@ def _text_after_quote(spot: Spot) -> Mistake | None:
     found = re.match(_KEY + r"(?P<value>(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\])\s*[^\s#,:\]}].*)$", spot.text)
     if found is None or "expected key" not in spot.problem:
         return None
-    hint = f"put the whole value in quotes: {_quoted(found['value'])}"
+    hint = f"put the whole value in quotes: {quoted(found['value'])}"
     return Mistake(spot.line, spot.column, "the value ended before this", hint)
 
 

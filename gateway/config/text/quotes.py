@@ -1,8 +1,11 @@
 """Texts in quotes that end too early, because the same quote is used inside them."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Final
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Self
+
+from msgspec import Struct
 
 from gateway.config.text.spots import Mistake, Spot
 
@@ -22,19 +25,39 @@ _AFTER_IN_FLOW: Final = re.compile(r"\s*[,}\]]|\s*$|\s+#|\s*:")
 _PLAIN_IN_FLOW: Final = re.compile(r"[^,\[\]{}]*")
 
 
+def quoted(value: str) -> str:
+    """The value in quotes, with as few backslashes as possible."""
+    value = value.strip()
+    if '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    return "'" + value.replace("'", "''") + "'"
+
+
 def quote_inside(spot: Spot) -> Mistake | None:
     """``text: "{{ attrs["name"] }}"``, anywhere on the line where the parser gave up."""
     found = (_ended_early(spot, at, after) for at, after in _values(spot.text))
     return next((mistake for mistake in found if mistake is not None), None)
 
 
-def in_double_quotes(text: str, column: int) -> bool:
-    """Whether a column of a line, counted from 1, is inside a value in double quotes; 0: any template of the line."""
-    for at, _ in _values(text):
-        value = _CLOSED['"'].match(text, at)
-        if value and (value.start() < column <= value.end() if column else "{{" in value[0]):
-            return True
-    return False
+class DoubleQuoted(Struct, frozen=True):
+    """The values in double quotes of one line."""
+
+    #: Where they begin and end, in order.
+    spans: Sequence[tuple[int, int]]
+    #: Whether one of them has a template.
+    has_template: bool
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        found = [value for at, _ in _values(text) if (value := _CLOSED['"'].match(text, at))]
+        return cls([each.span() for each in found], any("{{" in each[0] for each in found))
+
+    def has(self, column: int) -> bool:
+        """Whether a column, counted from 1, is inside of one of them; 0: whether a template of the line is."""
+        if not column:
+            return self.has_template
+        before = bisect_left(self.spans, (column, 0)) - 1
+        return before >= 0 and column <= self.spans[before][1]
 
 
 def single_quoted(hint: str) -> str:

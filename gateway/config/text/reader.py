@@ -12,9 +12,10 @@ from typing import Final, Protocol
 import yaml
 from msgspec import Struct, field
 
-from gateway.config.text import mistakes, sharing
+from gateway.config.text import comments, indentation, mistakes, sharing
 from gateway.config.text.folding import breaks_of
 from gateway.config.text.report import Report
+from gateway.config.text.spots import Mistake
 from gateway.errors import ConfigError, Place
 
 MAX_BYTES: Final = 1024 * 1024
@@ -27,6 +28,8 @@ _MAX_NUMBER_LENGTH: Final = 40
 _LINE_BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 #: A byte that could not be decoded.
 _ESCAPED: Final = re.compile("[\udc80-\udcff]")
+#: What ends a text without quotes and reads as if it belonged to it.
+_CUT_OFF: Final = re.compile(r" (#\w.*)")
 _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -239,10 +242,13 @@ class _Builder:
         """Report ``path: {{ x }}``, which YAML reads as a map whose key is a map."""
         if not done.children or isinstance(done.children[0], Scalar | Broken):
             return None
-        mistake = mistakes.bare_braces(done.place.line, done.place.column, self._report.lines)
+        lines, line = self._report.lines, done.place.line
+        mistake = indentation.unindented_text(line, lines) or mistakes.bare_braces(
+            line, done.place.column, lines, self._path()
+        )
         if mistake is None:
             return None
-        self._report.error(done.place, mistake.message, mistake.hint)
+        self._report.error(self._at(mistake), mistake.message, mistake.hint)
         return Broken(done.place)
 
     def _pair(self, key: Node, value: Node) -> Pair | None:
@@ -256,7 +262,7 @@ class _Builder:
             return None
         if isinstance(value, Scalar) and value.empty:
             # The parser places a missing value after the key, often on the next line.
-            value = Scalar(key.place, "", None, key.place, empty=True)
+            value = Scalar(key.place, "", None, key.place, empty=True, cut_off=self._instead_of_value(key))
         return Pair(key, value)
 
     def _unique(self, pairs: Sequence[Pair], *, in_list: bool) -> tuple[Pair, ...]:
@@ -298,9 +304,12 @@ class _Builder:
             message = f'"{sign}{anchor}" is {name}, which is not allowed'
             self._report.error(place, message, sharing.instead(self._path(), anchor))
             return Broken(place)
-        mistake = mistakes.reserved_sign(place.line, place.column, lines)
+        mistake = indentation.unindented_text(place.line, lines) or mistakes.reserved_sign(
+            place.line, place.column, lines
+        )
         message = mistake.message if mistake else f'YAML reads a value that starts with "{sign}" as {name}'
-        self._report.error(place, message, mistake.hint if mistake else "put the text in quotes")
+        at = self._at(mistake) if mistake else place
+        self._report.error(at, message, mistake.hint if mistake else "put the text in quotes")
         return Broken(place)
 
     @cached_property
@@ -341,12 +350,20 @@ class _Builder:
         written = self._report.lines[content.line - 1 : event.end_mark.line + 1]
         return breaks_of(event.value, event.style, written, content.column - 1)
 
+    def _instead_of_value(self, key: Scalar) -> str:
+        """The comment after a key without a value on its line, if it reads like one."""
+        line, at = self._report.lines[key.place.line - 1], key.content.column - 1 + len(key.text)
+        return comments.instead_of_value(line, at)
+
     def _cut_off(self, end: _Mark | None) -> str:
         assert end is not None
         line = self._report.lines[end.line] if end.line < len(self._report.lines) else ""
         # One space before the # and none after it means "#sales", not a comment.
-        found = re.match(r" (#\w.*)", line[end.column :])
+        found = _CUT_OFF.match(line, end.column)
         return found[1] if found else ""
+
+    def _at(self, mistake: Mistake) -> Place:
+        return Place(self._report.file, mistake.line, mistake.column)
 
     def _place(self, mark: _Mark | None) -> Place:
         assert mark is not None

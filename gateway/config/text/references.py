@@ -52,11 +52,11 @@ def _meant(text: str, at: int) -> str:
 
 
 class ReferenceRefused(ValueError):
-    """A reference is malformed or misplaced; the text says what to do, ``at`` which character it begins with."""
+    """A reference is malformed or misplaced; ``at``: which character it begins with."""
 
-    def __init__(self, message: str, at: int = 0) -> None:
-        self.at = at
-        super().__init__(message)
+    def __init__(self, message: str, hint: str, at: int = 0) -> None:
+        self.message, self.hint, self.at = message, hint, at
+        super().__init__(f"{message}: {hint}")
 
 
 class Resolved(Struct, frozen=True):
@@ -124,7 +124,9 @@ class References(Struct, frozen=True):
         if found[0] == "${":
             meant = _meant(found.string, found.end())
             raise ReferenceRefused(
-                f"what follows this ${{ is not a reference: write {meant}; write $${{ for a literal ${{", found.start()
+                "this ${ does not begin a valid reference",
+                f"write {meant}; or $${{ for a literal ${{",
+                found.start(),
             )
         if found[0] == "$${":
             return ""
@@ -177,15 +179,15 @@ def _refuse_in_tags(text: str) -> None:
     tags = _tags(text)
     raw = next((start for start, _ in tags if _RAW.match(text, start)), None)
     if raw is not None:
-        raise ReferenceRefused("a text with {% raw %} cannot contain ${...}: remove one of them", raw)
+        raise ReferenceRefused("a text with {% raw %} cannot contain ${...}", "remove one of them", raw)
     for found in _REFERENCE.finditer(text):
         if any(start < found.start() < end for start, end in tags):
-            raise ReferenceRefused(
-                f"{found[0]} is inside braces, where only template source is allowed: move it outside", found.start()
-            )
+            message = f"{found[0]} is inside braces, where only template source is allowed"
+            raise ReferenceRefused(message, "move it outside", found.start())
         if found[0] != "$${" and text[: found.start()].endswith("{"):
             # Together with this brace, the value or what follows an empty value could open a tag.
-            raise ReferenceRefused(f'{found[0]} directly follows a "{{": put something between them', found.start())
+            message = f'{found[0]} directly follows a "{{"'
+            raise ReferenceRefused(message, "put something between them", found.start())
 
 
 def _inert(value: str) -> str:

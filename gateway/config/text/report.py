@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from gateway.config.text.quotes import in_double_quotes, single_quoted
+from gateway.config.text.quotes import DoubleQuoted, single_quoted
 from gateway.destinations import KINDS
 from gateway.errors import Place, Problem
 from gateway.hiding import addresses
@@ -35,13 +35,22 @@ class Report(Struct):
     hidden: dict[tuple[str, int], list[tuple[int, str]]] = field(default_factory=dict)
     #: Addresses, as written, that may be shown whole; of any other the path is a secret.
     public: set[str] = field(default_factory=set)
+    #: The lines that have problems, by file.
+    _with_problems: set[tuple[str, int]] = field(default_factory=set)
+    #: Lines without what is hidden on them, with the number of these texts.
+    _without_hidden: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
     #: Masks the values from outside in a text; set once they have been read.
     masked: Callable[[str], str] = str
 
     def of(self, file: str) -> "Report":
         """A report on an included file; its problems are added to this one."""
         self.included[file] = Report(
-            file, problems=self.problems, of_tests=self.of_tests, hidden=self.hidden, public=self.public
+            file,
+            problems=self.problems,
+            of_tests=self.of_tests,
+            hidden=self.hidden,
+            public=self.public,
+            _with_problems=self._with_problems,
         )
         return self.included[file]
 
@@ -64,6 +73,16 @@ class Report(Struct):
     def add(self, problem: Problem) -> None:
         """Add a problem, unless it is there already."""
         self.problems.setdefault(problem)
+        self._with_problems.add((problem.place.file, problem.place.line))
+
+    def has_problem_on(self, place: Place) -> bool:
+        """Whether there is a problem on the line of a place."""
+        return (place.file, place.line) in self._with_problems
+
+    def replace(self, problem: Problem, other: Problem) -> None:
+        """Put another problem in the place of one that was added."""
+        self.problems.pop(problem, None)
+        self.add(other)
 
     def hide(self, place: Place, text: str) -> None:
         """Never show this text of the file: it is a secret."""
@@ -73,9 +92,14 @@ class Report(Struct):
         lines = self.of_place(place).lines
         if not 0 < place.line <= len(lines):
             return ""
-        line = lines[place.line - 1]
-        for column, text in self.hidden.get((place.file, place.line), ()):
-            line = line[: column - 1] + line[column - 1 :].replace(text, "*" * len(text), 1)
+        hidden = self.hidden.get((place.file, place.line), ())
+        if not hidden:
+            return lines[place.line - 1]
+        # Thousands of problems may be on one line, and thousands of secrets.
+        count, line = self._without_hidden.get((place.file, place.line), (0, ""))
+        if count != len(hidden):
+            line = _starred(lines[place.line - 1], hidden)
+            self._without_hidden[place.file, place.line] = len(hidden), line
         return line
 
     def of_place(self, place: Place) -> "Report":
@@ -87,21 +111,12 @@ class Report(Struct):
 
         ``more``: problems from another report on the same files.
         """
-        found = dict.fromkeys((*map(self._with_final_line, self.problems), *more))
+        found = dict.fromkeys((*map(_Finishing(self).finished, self.problems), *more))
         return tuple(sorted(found, key=self._order))
 
     def finished(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """Problems that are none of this report's own, with their lines, by place."""
-        return tuple(sorted(map(self._with_final_line, problems), key=self._order))
-
-    def _with_final_line(self, problem: Problem) -> Problem:
-        is_yaml = self.of_place(problem.place).is_yaml
-        line = addresses.starred(self.line(problem.place) or problem.line_text, self.public, is_yaml=is_yaml)
-        message, hint, line = map(_without_logins, (problem.message, problem.hint, line))
-        place = _nearer(problem.place, line, problem.near)
-        if is_yaml and in_double_quotes(line, place.column):
-            message, hint = single_quoted(message), single_quoted(hint)
-        return Problem(place, self.masked(message), self.masked(hint), problem.severity, line)
+        return tuple(sorted(map(_Finishing(self).finished, problems), key=self._order))
 
     def _order(self, problem: Problem) -> tuple[bool, bool, bool, str, int, int]:
         place = problem.place
@@ -110,10 +125,61 @@ class Report(Struct):
         return (place.line == 0, is_template, not is_own, place.file, place.line, place.column)
 
 
+class _Line(Struct, frozen=True):
+    """A line of a file as it may be shown."""
+
+    text: str
+    quoted: DoubleQuoted
+
+
+class _Finishing:
+    """Gives problems their lines, each of which is made once, however many problems are on it."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._public = sorted(report.public)
+        self._lines: dict[tuple[str, int, str], _Line] = {}
+
+    def finished(self, problem: Problem) -> Problem:
+        report, is_yaml = self._report, self._report.of_place(problem.place).is_yaml
+        line = self._line(problem, is_yaml=is_yaml)
+        message, hint = map(_without_logins, (problem.message, problem.hint))
+        place = _nearer(problem.place, line.text, problem.near)
+        if is_yaml and line.quoted.has(place.column):
+            message, hint = single_quoted(message), single_quoted(hint)
+        return Problem(place, report.masked(message), report.masked(hint), problem.severity, line.text)
+
+    def _line(self, problem: Problem, *, is_yaml: bool) -> _Line:
+        key = (problem.place.file, problem.place.line, problem.line_text)
+        if key not in self._lines:
+            written = self._report.line(problem.place) or problem.line_text
+            text = _without_logins(addresses.starred(written, self._public, is_yaml=is_yaml))
+            self._lines[key] = _Line(text, DoubleQuoted.of(text))
+        return self._lines[key]
+
+
+def _starred(line: str, hidden: Sequence[tuple[int, str]]) -> str:
+    """A line with stars for each text, at or after its column."""
+    found = sorted((at, at + len(text)) for column, text in hidden if (at := line.find(text, column - 1)) >= 0)
+    pieces, end = [], 0
+    for start, stop in found:
+        pieces += [line[end:start], "*" * (stop - max(start, end))]
+        end = max(end, stop)
+    return "".join((*pieces, line[end:]))
+
+
+#: How far after its place a text is looked for on a long line.
+_NEAR: Final = 10_000
+
+
 def _nearer(place: Place, line: str, near: str) -> Place:
     """The column of a text on a line, which is not before the place; the place itself if it is not there as it is."""
     start, end = ("(?<![\\w.])" if near[:1].isalnum() else ""), (r"\b" if near[-1:].isalnum() else "")
-    found = re.compile(start + re.escape(near) + end).search(line, max(place.column - 1, 0)) if near else None
+    found = (
+        re.compile(start + re.escape(near) + end).search(line, first := max(place.column - 1, 0), first + _NEAR)
+        if near
+        else None
+    )
     return Place(place.file, place.line, found.start() + 1) if found else place
 
 

@@ -32,6 +32,8 @@ class Spot(Struct, frozen=True):
     text: str
     #: The text of ``began_line``.
     began_text: str
+    #: The key of the top level that ``line`` is below; empty: there is none.
+    section: str = ""
 
 
 def text_of(lines: Sequence[str], line: int) -> str:

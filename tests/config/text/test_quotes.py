@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.text.mistakes import explain
-from gateway.config.text.quotes import in_double_quotes, single_quoted
+from gateway.config.text.quotes import DoubleQuoted, single_quoted
 
 #: Texts with a quote inside, without the quotes around them.
 DOUBLE = {
@@ -73,7 +73,7 @@ def _values(node):
     ],
 )
 def test_where_a_remedy_needs_single_quotes(line, near, expected):
-    assert in_double_quotes(line, line.rindex(near) + 1 if near else 0) is expected
+    assert DoubleQuoted.of(line).has(line.rindex(near) + 1 if near else 0) is expected
 
 
 def test_only_arguments_get_single_quotes():
@@ -83,7 +83,7 @@ def test_only_arguments_get_single_quotes():
 
 @given(st.text(alphabet="{}[]\"',: #a-\\"), st.integers(0, 30))
 def test_any_line_has_an_answer(line, column):
-    in_double_quotes(line, column)
+    DoubleQuoted.of(line).has(column)
     try:
         list(yaml.parse(line, Loader=yaml.CSafeLoader))
     except yaml.YAMLError as error:

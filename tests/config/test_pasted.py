@@ -1,0 +1,331 @@
+"""A remedy that is pasted into the file is accepted, and says what was meant."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+
+import pytest
+
+from gateway import presets
+from gateway.config import load, schema
+from gateway.config.schema.keys import Section, keys_of
+from gateway.config.schema.remedies import Instead
+from gateway.errors import ConfigError
+from gateway.event.likeness import type_like
+from tests.config.given import HEAD
+
+OWN = """version: 1
+sources:
+  own:
+    {}
+    secret: s3cret-of-the-tests
+"""
+
+
+def reported(tmp_path, text):
+    """What check reports about a file, by its hints without "write"."""
+    (tmp_path / "routes.yaml").write_text(text)
+    try:
+        problems = load(tmp_path / "routes.yaml", environ={}).warnings
+    except ConfigError as refused:
+        problems = refused.problems
+    return [each.hint.removeprefix("write ") for each in problems]
+
+
+def loads(tmp_path, text):
+    (tmp_path / "routes.yaml").write_text(text)
+    return load(tmp_path / "routes.yaml", environ={})
+
+
+# --- tables of remedies ---
+
+
+def sections():
+    names = (each.name for each in pkgutil.iter_modules(schema.__path__, f"{schema.__name__}."))
+    modules = map(importlib.import_module, names)
+    found = {each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)}
+    return sorted((each for each in found if issubclass(each, Section)), key=lambda each: each.__name__)
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda each: each.__name__)
+def test_a_key_that_is_meant_by_another_one_is_a_key_of_the_section(section):
+    meant = {remedy for remedy in section.foreign.values() if isinstance(remedy, str)}
+    assert meant <= keys_of(section).keys()
+
+
+EVERY_KEY = frozenset(key for section in sections() for key in keys_of(section))
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda each: each.__name__)
+def test_the_keys_that_a_remedy_says_to_write_are_in_its_text(section):
+    for remedy in (each for each in section.foreign.values() if isinstance(each, Instead)):
+        assert set(remedy.keys) <= EVERY_KEY
+        assert all(key in remedy.hint for key in remedy.keys)
+
+
+# --- sources ---
+
+
+@pytest.mark.parametrize(
+    ("around", "written", "right"),
+    [
+        ("{{signature: {{header: x-sig, signed: '{{timestamp}}.{{body}}'}}, {}}}", "timestamp: X-Timestamp", "timestamp: {header: X-Timestamp}"),
+        ("{{signature: {{header: x-sig, signed: '{{id}}.{{body}}'}}, {}}}", "id: X-Request-Id", "id: {header: X-Request-Id}"),
+        ("{{{}}}", "signature: X-Billing-Signature", "signature: {header: X-Billing-Signature}"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_header_alone_is_put_below_header(tmp_path, around, written, right):
+    text = OWN.format(f"type: a\n    verify: {around}")
+    assert reported(tmp_path, text.format(written)) == [right]
+    assert loads(tmp_path, text.format(right))
+
+
+def test_a_part_of_a_signature_beside_it_is_added_to_it(tmp_path):
+    text = OWN.format("type: a\n    verify: {}")
+    beside = text.format("{signature: {header: x-sig}, algorithm: sha1}")
+    assert reported(tmp_path, beside) == ["add algorithm: sha1 to the existing signature"]
+    config = loads(tmp_path, text.format("{signature: {header: x-sig, algorithm: sha1}}"))
+    assert config.sources["own"].verifier.schemes[0].signature.algorithm == "sha1"
+
+
+@pytest.mark.parametrize(
+    ("written", "hint", "right"),
+    [
+        ("verify: {signature: {header: x-sig}}\n    algorithm: sha1", "add algorithm: sha1 to signature of verify", "verify: {signature: {header: x-sig, algorithm: sha1}}"),
+        ("verify: {signature: {header: x-sig}}\n    header: x-sig", "remove it: verify says the same", "verify: {signature: {header: x-sig}}"),
+        ("verify: {signature: {header: x-sig, algorithm: sha1}, hmac: sha1}", "remove it: signature says the same", "verify: {signature: {header: x-sig, algorithm: sha1}}"),
+        ("verify: {signature: {header: x-sig, signed: '{timestamp}.{body}'}}\n    timestamp: X-At", "add timestamp: {header: X-At} to the existing verify", "verify: {signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At}}"),
+    ],
+)  # fmt: skip
+def test_a_signature_is_written_once(tmp_path, written, hint, right):
+    # What verify lacks without the key is reported, too.
+    assert hint in reported(tmp_path, OWN.format(f"type: a\n    {written}"))
+    assert loads(tmp_path, OWN.format(f"type: a\n    {right}"))
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("#leads", '"#leads"'),
+        ('#leads and "more"', "'#leads and \"more\"'"),
+        ("#it's new", '"#it\'s new"'),
+    ],
+)
+@pytest.mark.parametrize("is_flow", [False, True])
+def test_a_value_that_yaml_reads_as_a_comment_is_quoted(tmp_path, is_flow, written, right):
+    keys = ("to: leads", "text: {}")
+    entry = f"{{{', '.join(keys)}}}" if is_flow else "\n    ".join(keys)
+    text = HEAD + f"routes:\n  - to: [crm, log]\n  - {entry}\n"
+    assert [each.partition("write ")[2] or each for each in reported(tmp_path, text.replace("{}", written))] == [
+        f"text: {right}"
+    ]
+    assert reported(tmp_path, text.replace("{}", right)) == []
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_a_preset_that_is_written_as_the_type_is_named(tmp_path, name):
+    assert reported(tmp_path, OWN.format(f"type: {name}")) == [f"preset: {name} instead of type: {name}"]
+
+
+@pytest.mark.parametrize("key", ["type", "id"])
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("{{ payload.kind }}", "{payload.kind}"),
+        ("{{payload.kind}}", "{payload.kind}"),
+        ("{{ kind }}", "{payload.kind}"),
+        ("{{ body.kind }}", "{payload.kind}"),
+        ("{{ headers.x-event }}", "{headers.x-event}"),
+        ("{{ payload.kind }}.{{ payload.action }}", "{payload.kind}.{payload.action}"),
+        ("{{ payload.kind | lower }}", "{payload.kind}"),
+        ('"{{ kind }}"', "{payload.kind}"),
+        ("{payload.kind}", "{payload.kind}"),
+    ],
+)
+def test_what_names_or_identifies_events_is_right_after_one_round(tmp_path, key, value, right):
+    text = OWN.format(
+        f"verify: {{signature: {{header: x-sig}}}}\n    {'type: a' if key == 'id' else 'max_body: 1MiB'}\n    {{}}"
+    )
+    (written,) = reported(tmp_path, text.replace("{}", f"{key}: {value}"))
+    assert written.removeprefix(f"{key}: ") == f'"{right}"'
+    assert loads(tmp_path, text.replace("{}", f'{key}: "{right}"'))
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("    split: {{ payload.events.* }}", "split: payload.events.*"),
+        ("    redact: [{{ payload.email }}]", "payload.email"),
+        ("    track: {per: {{ payload.id }}, for: 1d}", 'per: "{payload.id}"'),
+        ("    track: {fields: {{ payload.data }}, per: a, for: 1d}", "fields: payload.data"),
+        ("destinations:\n  crm: {url: 'https://crm.example.com', order_by: {{ payload.id }}}", "order_by: payload.id"),
+        (
+            "destinations:\n  crm:\n    url: https://crm.example.com\n    order_by: {{ payload.id }}",
+            "order_by: payload.id",
+        ),
+    ],
+)
+def test_a_path_in_braces_is_written_as_its_key_has_it(tmp_path, line, right):
+    text = OWN.format("verify: {signature: {header: x-sig}}\n    type: a") + f"{line}\n"
+    assert right in reported(tmp_path, text)
+
+
+# --- fields ---
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("match: {severity: critical}", "where: {payload.labels.severity: critical}"),
+        ("match: {severity: critical, own: 1}", "where: {payload.labels.severity: critical, attrs.own: 1}"),
+        ("matchers: ['severity=\"critical\"']", "where: {payload.labels.severity: critical}"),
+        ('matchers: [severity="critical", severity!=low]', "where: {all: [{payload.labels.severity: critical}, {payload.labels.severity: {not: low}}]}"),
+        ("labels: {my-team: web}", "where: {payload.labels.my-team: web}"),
+        ("when: severity == 'critical'", "where: {payload.labels.severity: critical}"),
+        ("when: {any: [{severity: critical}, {phone: '1'}]}", 'where: {any: [{payload.labels.severity: critical}, {payload.phone: "1"}]}'),
+        ("filter: [{severity: critical}, {phone: '1'}]", 'where: {all: [{payload.labels.severity: critical}, {payload.phone: "1"}]}'),
+        ("unless: {severity: critical}", "where: {not: {payload.labels.severity: critical}}"),
+        ("where: severity == 'critical'", "where: {payload.labels.severity: critical}"),
+        ("where: [{severity: critical}]", "where: {payload.labels.severity: critical}"),
+        ("match: {nothing: 1}", "where: {payload.nothing: 1}"),
+        ("when: {payload.phone: '1', severity: critical}", 'where: {payload.phone: "1", payload.labels.severity: critical}'),
+    ],
+)  # fmt: skip
+def test_a_field_by_its_name_alone_is_where_the_samples_have_it(tmp_path, line, right):
+    (tmp_path / "samples").mkdir()
+    sample = {"kind": "alert", "labels": {"severity": "critical", "my-team": "web"}, "phone": "1", "items": {"own": 1}}
+    (tmp_path / "samples" / "alert.json").write_text(json.dumps(sample))
+    source = 'type: "{payload.kind}"\n    samples: samples\n    verify: {signature: {header: x-sig}}'
+    text = (
+        OWN.replace("{}", source)
+        + "destinations:\n  crm: {url: 'https://crm.example.com'}\nroutes:\n  - to: crm\n    {}\n"
+    )
+    (written,) = reported(tmp_path, text.replace("    {}\n", f"    {line}\n"))
+    right = right.replace("attrs.own", "payload.items.own")
+    assert written.removesuffix("; an expression goes under if") == right
+    assert loads(tmp_path, text.replace("    {}\n", f"    {right}\n"))
+
+
+# --- destinations, entries and tests ---
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("{type: file, url: 'file:///tmp/a.ndjson'}", "{type: file, path: /tmp/a.ndjson}"),
+        ("{type: file, url: 'file:/tmp/a.ndjson'}", "{type: file, path: /tmp/a.ndjson}"),
+        ("{type: file, url: 'file://localhost/tmp/a%20b.ndjson'}", "{type: file, path: /tmp/a b.ndjson}"),
+        ("{type: file, url: /tmp/a.ndjson}", "{type: file, path: /tmp/a.ndjson}"),
+        ("{url: 'file:///tmp/a.ndjson'}", "{type: file, path: /tmp/a.ndjson}"),
+        ("{type: file, path: a.ndjson, attempts: 3}", "{type: file, path: a.ndjson, retry: {attempts: 3}}"),
+        ("{type: file, path: a.ndjson, attempts: 3, first: 1s}", "{type: file, path: a.ndjson, retry: {attempts: 3, first: 1s}}"),
+        ("{type: file, path: a.ndjson, retry: {max: 1m}, attempts: 3}", "{type: file, path: a.ndjson, retry: {max: 1m, attempts: 3}}"),
+    ],
+)  # fmt: skip
+def test_a_destination_with_a_key_that_it_cannot_have(tmp_path, written, right):
+    text = HEAD + "  other: {}\nroutes:\n  - to: [crm, log, other]\n"
+    (hint,) = reported(tmp_path, text.replace("{}", written))
+    key, _, value = (
+        hint.replace("type: file and ", "").removeprefix("add ").partition(" to the existing ")[0].partition(": ")
+    )
+    assert f"{key}: {value}" in right
+    assert loads(tmp_path, text.replace("{}", right))
+
+
+@pytest.mark.parametrize(
+    ("expect", "right"),
+    [
+        ("{to: crm}", "[crm]"),
+        ("{to: [crm]}", "[crm]"),
+        ("{destination: crm}", "[crm]"),
+        ("{destinations: [crm]}", "[crm]"),
+    ],
+)
+def test_the_destinations_of_a_test_are_its_expectation(tmp_path, expect, right):
+    text = HEAD + "routes:\n  - to: crm\ntests:\n  - {name: t, event: contact.created, expect: {}}\n"
+    assert f"expect: {right}" in reported(tmp_path, text.replace("{}", expect))
+    assert loads(tmp_path, text.replace("{}", right)).tests
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("'+49.*'", "{regex: '^\\+49'} {prefix: \"+49\"}"),
+        ("'^+49'", "{regex: '^\\+49'} {prefix: \"+49\"}"),
+        ("'(+49|+43).*'", "{regex: '(\\+49|\\+43).*'}"),
+        ("'*@example.com'", "{glob: '*@example.com'}"),
+        ("C++", "{regex: 'C\\+\\+'}"),
+    ],
+)
+def test_a_sign_that_repeats_nothing_is_escaped(tmp_path, written, right):
+    text = HEAD + "routes:\n  - {match: contact.created, where: {attrs.phone: {}}, to: crm}\n"
+    (hint,) = (each for each in reported(tmp_path, text.replace("{}", f"{{regex: {written}}}")) if "repeats" in each)
+    for each in right.split("} "):
+        key, _, value = each.strip("{}").partition(": ")
+        assert (f"{key}: {value}" if key != "regex" else value) in hint
+        pasted = text.replace("{}", each if each.endswith("}") else each + "}")
+        assert not [hint for hint in reported(tmp_path, pasted) if "repeats" in hint]
+
+
+# --- types ---
+
+KNOWN = sorted(presets.load("xobito").samples)
+
+
+@pytest.mark.parametrize("event_type", KNOWN)
+def test_a_misspelt_type_is_the_known_one(event_type):
+    resource, _, action = event_type.partition(".")
+    for misspelt in (f"{resource}s.{action}", f"{resource}_{action}", event_type.upper(), f"{resource}.{action[:-1]}"):
+        assert type_like(misspelt, KNOWN) == event_type
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("contact.new", "contact.created"),
+        ("contact.removed", "contact.deleted"),
+        ("contact.changed", "contact.updated"),
+        ("message.outgoing", "message.sent"),
+        ("message.received", ""),
+        ("message.incoming", ""),
+        ("message.undelivered", ""),
+        ("message.unread", ""),
+        ("contact.restored", ""),
+        ("contact.undeleted", ""),
+        ("lead.created", ""),
+    ],
+)
+def test_a_type_is_what_means_the_same_and_never_what_is_only_written_alike(written, meant):
+    assert type_like(written, KNOWN) == meant
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("subscribed", "unsubscribed"), ("opened", "reopened"), ("activated", "deactivated"), ("increased", "decreased"), ("locked", "unlocked")],
+)  # fmt: skip
+def test_a_type_is_never_its_opposite(one, other):
+    assert type_like(f"a.{one}", [f"a.{other}"]) == type_like(f"a.{other}", [f"a.{one}"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("{source: whatsapp, match: messages, to: crm}", "match: [messages.*, statuses.*]"),
+        ("{source: whatsapp, match: [messages, comments], to: crm}", "match: [messages.*, statuses.*, comments]"),
+        ("{source: chat, match: /weather, to: crm}", "match: command.weather"),
+    ],
+)
+def test_a_type_of_an_older_release_has_the_patterns_of_this_one(tmp_path, line, right):
+    text = HEAD.replace(
+        "sources:",
+        "sources:\n  whatsapp: {preset: meta, secret: s3cret-of-the-tests}\n  chat: {preset: slack, secret: s3cret-of-the-tests}",
+    )
+    text += "routes:\n  - {}\n"
+    hints = [each for each in reported(tmp_path, text.replace("{}", line)) if each in right.removeprefix("match: ")]
+    assert len(hints) == 1
+    written = line[line.index("match: ") : line.index(", to:")]
+    assert right == written.replace("messages", hints[0]).replace("/weather", hints[0])
+    assert not [
+        each for each in reported(tmp_path, text.replace("{}", line.replace(written, right))) if hints[0] in each
+    ]
