@@ -47,7 +47,7 @@ def _dangling(pattern: str) -> Iterator[int]:
             yield token.start()
             # The sign itself is meant.
             kind = "one"
-        elif kind == "repeats" and last == "repeats" and token[0] != "?":
+        elif kind == "repeats" and (last == "lazy" or (last == "repeats" and token[0] != "?")):
             yield from (at, token.start())
             kind = "one"
         elif kind == "repeats" and last == "repeats":

@@ -25,6 +25,7 @@ from gateway.event.regexes import instead
         (r"\b+a", r"write '\b\+a'"),
         ("{2}a", r"write '\{2}a'"),
         ("C++", r"write 'C\+\+'"),
+        ("a???", r"write 'a?\?\?'"),
         ("don't++", r"write 'don''t\+\+'"),
         ("*.example.com", "write glob: '*.example.com'"),
         ("*sales*", "write glob: '*sales*'"),
