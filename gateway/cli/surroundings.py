@@ -89,6 +89,8 @@ def unwritable_files(config: "Config", *, elsewhere: bool = False) -> Iterator[t
             remedy = f"mkdir -p {config.masks.text(shlex.quote(str(folder)))}"
             if local := path_in(destination.target.path):
                 remedy = f"write path: {config.masks.text(local)}"
+            elif destination.target.path.startswith("~"):
+                remedy = "write the whole path: ~ is not expanded"
             elif not file.is_absolute():
                 remedy += ", in the working directory of the gateway"
             yield name, f"{shown}: {config.masks.text(wrong)}", remedy

@@ -29,7 +29,7 @@ from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_i
 from gateway.signatures.bound import Bound
 from gateway.signatures.declared import SchemeRefused, merged, scheme_of
 from gateway.signatures.handshakes import Handshake
-from gateway.wording import count
+from gateway.wording import closest, count
 
 OPEN: Final = (Scheme(way="none"),)
 #: Characters of a secret that is not worth a warning.
@@ -226,7 +226,7 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
             message = f'source "{name}" does not say how its requests are verified'
             hint = "write preset: (gateway sources lists them), or verify: as the sender documents it"
             types = [each.text for each in keys.type or ()]
-            if len(types) == 1 and (named := presets.spelled(types[0])):
+            if len(types) == 1 and (named := closest(types[0], presets.NAMES, closeness=0.85)):
                 reading.error(keys.key_at("type"), message, f"write preset: {named} instead of type: {types[0]}")
             else:
                 reading.error(keys.place, message, hint)

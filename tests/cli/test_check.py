@@ -284,6 +284,11 @@ def test_a_file_whose_folder_does_not_exist_is_warned_of(tmp_path):
     assert "folder" not in run(tmp_path, FILED).stdout
 
 
+def test_a_path_below_the_home_of_a_shell_is_warned_of(tmp_path):
+    warned = run(tmp_path, FILED.replace("archive/events.ndjson", "~/logs/events.ndjson"))
+    assert "(write the whole path: ~ is not expanded)" in warned.stdout
+
+
 @pytest.mark.parametrize("path", ["file:///srv/a.ndjson", "file:/srv/a.ndjson", "file://localhost/srv/a.ndjson"])
 def test_a_path_that_is_an_address_is_warned_of_with_the_path_in_it(tmp_path, path):
     warned = run(tmp_path, FILED.replace("archive/events.ndjson", f"'{path}'"))

@@ -128,6 +128,18 @@ def test_a_preset_that_is_written_as_the_type_is_named(tmp_path, name):
     assert reported(tmp_path, OWN.format(f"type: {name}")) == [f"preset: {name} instead of type: {name}"]
 
 
+@pytest.mark.parametrize("key", ["kind", "name", "from", "platform", "provider"])
+def test_a_preset_under_another_key_is_put_below_preset(tmp_path, key):
+    (right,) = reported(tmp_path, OWN.format(f"{key}: github"))
+    assert right in ("preset", "preset: github")
+    assert loads(tmp_path, OWN.format("preset: github"))
+
+
+@pytest.mark.parametrize(("written", "right"), [("githb", "github"), ("Xobito", "xobito"), ("strip", "stripe")])
+def test_a_preset_in_another_spelling_that_is_written_as_the_type_is_named(tmp_path, written, right):
+    assert reported(tmp_path, OWN.format(f"type: {written}")) == [f"preset: {right} instead of type: {written}"]
+
+
 @pytest.mark.parametrize("key", ["type", "id"])
 @pytest.mark.parametrize(
     ("value", "right"),
@@ -217,6 +229,8 @@ def test_a_field_by_its_name_alone_is_where_the_samples_have_it(tmp_path, line, 
         ("{type: file, url: 'file:/tmp/a.ndjson'}", "{type: file, path: /tmp/a.ndjson}"),
         ("{type: file, url: 'file://localhost/tmp/a%20b.ndjson'}", "{type: file, path: /tmp/a b.ndjson}"),
         ("{type: file, url: /tmp/a.ndjson}", "{type: file, path: /tmp/a.ndjson}"),
+        ("{type: file, file: /tmp/a.ndjson}", "{type: file, path: /tmp/a.ndjson}"),
+        ("{type: file, filename: 'file:///tmp/a.ndjson'}", "{type: file, path: /tmp/a.ndjson}"),
         ("{url: 'file:///tmp/a.ndjson'}", "{type: file, path: /tmp/a.ndjson}"),
         ("{type: file, path: a.ndjson, attempts: 3}", "{type: file, path: a.ndjson, retry: {attempts: 3}}"),
         ("{type: file, path: a.ndjson, attempts: 3, first: 1s}", "{type: file, path: a.ndjson, retry: {attempts: 3, first: 1s}}"),
@@ -266,6 +280,23 @@ def test_a_sign_that_repeats_nothing_is_escaped(tmp_path, written, right):
         assert (f"{key}: {value}" if key != "regex" else value) in hint
         pasted = text.replace("{}", each if each.endswith("}") else each + "}")
         assert not [hint for hint in reported(tmp_path, pasted) if "repeats" in hint]
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("{matches: '+49'}", "attrs.phone: {regex: '\\+49'}"),
+        ("{notMatch: '^+49'}", "attrs.phone: {not: {regex: '^\\+49'}}"),
+        ("=~ +49", "attrs.phone: {regex: '\\+49'}"),
+        ("/^+49/", "attrs.phone: {regex: '^\\+49'} for a pattern"),
+    ],
+)
+def test_a_regular_expression_of_another_notation_is_put_right_too(tmp_path, written, right):
+    text = HEAD + "routes:\n  - match: contact.created\n    where:\n      {}\n    to: crm\n"
+    assert right in reported(tmp_path, text.replace("{}", f"attrs.phone: {written}"))
+    pasted = text.replace("{}", right.removesuffix(" for a pattern"))
+    assert not [each for each in reported(tmp_path, pasted) if "repeats" in each]
+    assert loads(tmp_path, pasted)
 
 
 # --- types ---

@@ -7,6 +7,7 @@ from typing import Final
 from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Map, Pair, Scalar
 from gateway.destinations import KINDS, Kind
+from gateway.egress.files import path_in
 from gateway.wording import joined
 
 #: Parts of a message, which a route sends.
@@ -62,6 +63,13 @@ def _part_of_message(pair: Pair, _around: Map) -> Instead:
     return write("body", message_with(pair.key.text), " in the route, as part of the message")
 
 
+def _path(pair: Pair, around: Map) -> Instead | None:
+    """``file: events.ndjson`` of a file."""
+    kind = kind_of(around)
+    text = pair.value.text if isinstance(pair.value, Scalar) else ""
+    return write("path", path_in(text) or text) if kind is not None and not kind.has_url else None
+
+
 FOREIGN: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(
         ("token", "bot_token", "bearer", "access_token", "authorization", "Authorization", "authentication"), _token
@@ -73,6 +81,7 @@ FOREIGN: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(("user", "username", "password", "basic"), _user),
     **dict.fromkeys(("secret", "signing_secret"), write("sign", '{secret: "${SIGN_SECRET}"}')),
     **dict.fromkeys(OF_MESSAGES, _part_of_message),
+    **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath"), _path),
     "backoff": write("retry", "{first: 1s, max: 1h}", ": waits double from first to max"),
     **dict.fromkeys(("message", "msg", "content"), write("text", more=" in the route that sends it")),
     **dict.fromkeys(

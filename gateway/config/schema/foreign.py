@@ -12,6 +12,7 @@ from typing import Final
 from gateway.config.schema.operands import as_written
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.errors import Place
+from gateway.event import regexes
 from gateway.event.operators import OPERATORS
 from gateway.render import actions
 
@@ -257,7 +258,10 @@ def _operator(pair: Pair) -> str:
         if written != "not: {}" or not inner or "" in inner:
             return ""
         return f"not: {inner[0][1:]}" if inner[0].startswith("=") else f"not: {{{', '.join(inner)}}}"
-    return f"={shown(value)}" if written == "{}" else written.format(shown(value))
+    right = shown(value)
+    if "regex" in written and isinstance(value, Scalar) and regexes.instead(value.text):
+        right = regexes.in_order(value.text)
+    return f"={right}" if written == "{}" else written.format(right)
 
 
 def _numeric(nodes: Sequence[Node]) -> str:

@@ -18,6 +18,7 @@ from gateway.config.schema.values import NAME_RULE
 from gateway.config.text import indentation
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, hide_all
 from gateway.config.text.report import Report
+from gateway.egress.files import path_in
 from gateway.errors import Place
 from gateway.render import TemplateText
 from gateway.wording import closest, folded
@@ -175,6 +176,9 @@ def _expect_section(reading: Reading, node: Node, section: type[Section], label:
     """Report a section that is not a map; an address alone is meant as the url of a destination."""
     if isinstance(node, Scalar) and "url" in keys_of(section) and re.match(r"https?://|\$\{", node.text):
         reading.error(node, f"{label} must be a map", "write {url: ...} around the address")
+        return
+    if isinstance(node, Scalar) and "path" in keys_of(section) and (path := path_in(node.text)):
+        reading.error(node, f"{label} must be a map", f"write {{type: file, path: {path}}}")
         return
     if section.instead_of_text and not isinstance(node, Map):
         reference = re.search(r"\$\{[^}]*\}", node.text) if isinstance(node, Scalar) else None

@@ -194,6 +194,12 @@ def _verified(_pair: Pair, around: Map) -> Instead:
     return write_part("verify", as_map(found), covered.union(each.key.text for each in times), more)
 
 
+def _preset(pair: Pair, _around: Map) -> Instead | None:
+    """``kind: github``."""
+    named = presets.spelled(pair.value.text) if isinstance(pair.value, Scalar) else ""
+    return write("preset", named) if named else None
+
+
 def _in_verify(around: Map, name: str) -> Node | None:
     """What a source has under a key of its ``verify``."""
     verify = next((pair.value for pair in around.pairs if pair.key.text == "verify"), None)
@@ -210,6 +216,7 @@ class SourceKeys(Section):
     noun = "a source"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("provider", "sender", "service", "vendor"), "preset"),
+        **dict.fromkeys(("kind", "name", "from", "platform", "app", "integration"), _preset),
         **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake_token"), _handshake_token),
         **dict.fromkeys((*IN_SOURCE, *_TIMESTAMPS), _verified),
