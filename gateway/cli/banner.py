@@ -85,9 +85,10 @@ def _tokens(config: Config) -> Iterator[str]:
 def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str]:
     title = _sender(source)
     if source.name in config.demo_sources:
+        whose = f"you set at {title}" if source.preset else f"{title} signs with"
         return [
             "            verified with the demo secret, which everyone knows: before real events arrive,",
-            f"            put the secret that you set at {title} into .env; it takes effect as soon as you save it",
+            f"            put the secret that {whose} into .env; it takes effect as soon as you save it",
         ]
     return [
         f"            {title} must reach it from the internet: give it https://<your-host>{source.path},",
@@ -98,14 +99,9 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
 def _what_happens(config: Config, event: Example) -> str:
     if not event.sent:
         return "no route sends it, and `gateway explain` says why"
-    real = sorted(
-        name
-        for name, destination in config.destinations.items()
-        if name not in config.inboxes and destination.target.url
-    )
-    if real:
-        return f"it is a test event and is sent FOR REAL to any of these that its routes name: {', '.join(real)}"
     routes, to = ([*dict.fromkeys(each)] for each in zip(*event.sent, strict=True))
+    if real := [name for name in to if name not in config.inboxes and config.destinations[name].target.url]:
+        return f"although it is a test event, it is sent FOR REAL to {joined(real)}"
     who = f'the route "{routes[0]}" sends' if len(routes) == 1 else f"{len(routes)} routes send"
     if len(event.sent) == 1:
         what, then = "it", "the message is in the inbox at once"

@@ -38,7 +38,7 @@ def send(
     as_json: bool,
 ) -> int:
     """Post ``count`` signed events; 1 if one was refused. Raises ConfigError, NobodyListens, SendRefused."""
-    sender = sender_of(surroundings.loaded(config, dev=True), source, event)
+    sender = sender_of(surroundings.loaded_for_senders(config), source, event)
     asked = given(sender, event, changes, headers)
     for hint in notes(sender, asked):
         terminal.note(f"note: {hint}")

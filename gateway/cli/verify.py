@@ -29,7 +29,7 @@ class RequestUnreadable(GatewayError):
 
 def verify(*, config: Path, source: str, request: Path, at: str | None, as_json: bool) -> int:
     """Print step by step what was computed, and where it failed; 1 if the request is refused. Raises ConfigError."""
-    known, steps = _source(surroundings.loaded(config, dev=True), source), list[str]()
+    known, steps = _source(surroundings.loaded_for_senders(config), source), list[str]()
     asked = _request(request)
     verdict = _verdict(known, asked, time.time() if at is None else _moment(at), steps)
     reason = "" if isinstance(verdict, Verified) else verdict.reason
@@ -77,7 +77,7 @@ def sign(
     *, config: Path, source: str, event: str, changes: Sequence[str], headers: Sequence[str], url: str, as_json: bool
 ) -> int:
     """Print a request that the source accepts, as a curl command or as ``verify`` reads it. Raises ConfigError."""
-    known, now = sender_of(surroundings.loaded(config, dev=True), source, event), time.time()
+    known, now = sender_of(surroundings.loaded_for_senders(config), source, event), time.time()
     asked = given(known, event, changes, headers)
     for hint in notes(known, asked):
         terminal.note(f"note: {hint}")

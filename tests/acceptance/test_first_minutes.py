@@ -233,7 +233,7 @@ def test_dev_says_where_a_pasted_event_goes_for_real(tmp_path):
         banner = ""
         while "curl " not in banner:
             banner += gateway.process.stdout.readline()
-    assert "FOR REAL to any of these that its routes name: crm" in banner
+    assert "sent FOR REAL to crm" in banner
     assert "inbox" not in banner
     assert banner.split("\n", 2)[1] == f"  Console   http://{gateway.admin}/"
 

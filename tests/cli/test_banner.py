@@ -41,7 +41,7 @@ def test_a_request_of_every_sender_is_there_to_paste(tmp_path, name):
 
 def test_so_is_one_of_a_sender_that_the_file_declares_and_it_is_called_by_its_name(tmp_path):
     said = printed(tmp_path, DECLARED)
-    assert "before real events arrive,\n            put the secret that you set at one into .env" in said
+    assert "before real events arrive,\n            put the secret that one signs with into .env" in said
     assert '; the route "all" sends it' in said
     assert "  curl -sS http://127.0.0.1:8080/in/one -H 'content-type: application/json' -H 'x-signature: " in said
 

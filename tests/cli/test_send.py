@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from gateway.cli import given, samples, send
+from gateway.cli import given, samples, send, surroundings
 from gateway.config import load
+from gateway.config.schema.reading import DEMO_SECRET
 from gateway.presets import load as load_preset
 from gateway.signatures import Request
 from tests.world import BODY
@@ -110,3 +111,20 @@ def test_a_field_that_set_adds_and_that_is_like_another_one_is_noted(tmp_path, c
     source = load(tmp_path / "routes.yaml", environ={}).sources["mine"]
     asked = given.given(source, "contact.created", [change])
     assert [note for note in given.notes(source, asked) if "--set" in note] == said
+
+
+UNSET = """version: 1
+sources: {crm: {preset: xobito, secret: "${SECRET}"}}
+destinations: {api: {url: "http://127.0.0.1:9", headers: {X-Api-Key: "${API_KEY}"}, auth: {bearer: "${API_TOKEN}"}}}
+routes: [{name: all, to: api}]
+"""
+
+
+def test_what_a_destination_lacks_keeps_no_sender_from_signing_with_its_secret(tmp_path, monkeypatch):
+    (tmp_path / "routes.yaml").write_text(UNSET)
+    monkeypatch.setenv("SECRET", "a-secret-of-ours")
+    config = surroundings.loaded_for_senders(tmp_path / "routes.yaml")
+    assert [each.reveal() for each in config.sources["crm"].secrets] == ["a-secret-of-ours"]
+    monkeypatch.delenv("SECRET")
+    config = surroundings.loaded_for_senders(tmp_path / "routes.yaml")
+    assert [each.reveal() for each in config.sources["crm"].secrets] == [DEMO_SECRET], "as `gateway dev` has it"
