@@ -79,8 +79,9 @@ def path_to_one(reading: Reading, path: Words, parse: Callable[[str], tuple[str,
         return ()
 
 
-def shortcuts(reading: Reading, keys: SourceKeys) -> None:
-    """Check the names of shortcuts, and that each is a part of the payload."""
+def shortcuts(reading: Reading, keys: SourceKeys) -> bool:
+    """Check the names of shortcuts, and that each is a part of the payload; whether all of it is valid."""
+    before = len(reading.report.problems)
     for name, paths in keys.shortcuts.items():
         place = keys.name_at("shortcuts", name)
         if not name.isidentifier() or not name.isascii():
@@ -91,6 +92,7 @@ def shortcuts(reading: Reading, keys: SourceKeys) -> None:
             segments = path_to_one(reading, path)
             if segments and (segments[0] != "payload" or "" in segments):
                 reading.error(path.node, f'"{path.shown}" is not a part of the payload', "write payload.data")
+    return len(reading.report.problems) == before
 
 
 def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> bool:

@@ -64,14 +64,14 @@ def compiled_source(
     is_own = keys.path is not None and not keys.path.is_stand_in
     if keys.path is not None and is_own:
         checks.source_path(reading, keys.path)
-    checks.shortcuts(reading, keys)
+    shortcuts_fit = checks.shortcuts(reading, keys)
     checks.windows(reading, name, keys)
     checks.signature_kept(reading, name, keys)
     checks.ping(reading, name, keys)
     questions = handshakes.declared(reading, name, keys)
     verified = _verifier(reading, name, keys, learns=any(each.is_secret for each in questions))
     names_fit = checks.event_names(reading, name, keys, partial(_home, keys))
-    if verified is None or not names_fit:
+    if verified is None or not (shortcuts_fit and names_fit):
         return None
     preset = presets.load(keys.preset or "")
     bound = Bound(verified.schemes, verified.public_url)
