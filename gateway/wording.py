@@ -102,6 +102,9 @@ def suggest_or_list(word: str, known: Collection[str]) -> str:
     return suggest(word, known) or (f"known: {', '.join(known)}" if known else "there are none here")
 
 
+#: What HTTP allows as the name of a header.
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
 # --- times and durations ---
 
 

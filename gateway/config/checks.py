@@ -13,6 +13,7 @@ from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import NOT_A_VARIABLE, Reading, Words
 from gateway.config.schema.sources import SourceKeys
+from gateway.config.schema.values import refuse_header_name
 from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text import variables
 from gateway.config.text.reader import Map, Node, Pair, Scalar
@@ -23,10 +24,9 @@ from gateway.event.naming import template_problem
 from gateway.event.paths import ROOTS, PathRefused, split_path, starred_path
 from gateway.hiding.addresses import MASK
 from gateway.render import FUNCTIONS
-from gateway.wording import suggest
+from gateway.wording import HEADER_NAME, suggest
 
 _SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REFERENCE: Final = re.compile(r"(?<!\$)\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 #: What a sender may write into one.
@@ -315,8 +315,8 @@ def header_name(reading: Reading, name: str, place: Place, own: Mapping[str, str
     """Check that the file may set a header; ``own``: those of the destination, in lower case, and the key that sets each."""
     lower = name.lower()
     remedy = f"write {_WITH_A_KEY[lower]}: ... on the destination" if lower in _WITH_A_KEY else "remove it"
-    if not _TOKEN.fullmatch(name):
-        reading.error(place, f'"{name}" is not a valid header name', "use letters, digits and -")
+    if not HEADER_NAME.fullmatch(name):
+        refuse_header_name(reading, place, name)
     elif lower in RESERVED_HEADERS:
         reading.error(place, f'the header "{name}" is set automatically and cannot be overridden under headers', remedy)
     elif lower in _OF_THE_GATEWAY:
@@ -349,8 +349,8 @@ def no_variables(reading: Reading, headers: Pair | None) -> None:
 
 def sent_header(reading: Reading, name: str, value: object, place: Place) -> None:
     """Check a header that the event of a test is sent with."""
-    if not _TOKEN.fullmatch(name):
-        reading.error(place, f'"{name}" is not a valid header name', "use letters, digits and -")
+    if not HEADER_NAME.fullmatch(name):
+        refuse_header_name(reading, place, name)
     elif isinstance(value, bool) or not isinstance(value, str | int | float):
         reading.error(place, f'the header "{name}" must be a text', "write its value: {x-github-event: push}")
     elif not _SENT_VALUE.fullmatch(str(value)):

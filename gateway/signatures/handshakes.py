@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from gateway.event.paths import lookup, split_path
 from gateway.model import Secret
+from gateway.wording import HEADER_NAME
 
 #: Bytes of the longest challenge that is answered; real ones are far shorter.
 LONGEST_CHALLENGE: Final = 2048
@@ -229,6 +230,8 @@ def _path(path: str, kind: str, key: str) -> _Path:
             hint = f"write payload.{path}, query.{path} or headers.{path}"
             raise HandshakeRefused(key, f'"{path}" is not a part of the request', hint)
         root, rest = _ROOTS[kind], path
+    if root == "headers" and not HEADER_NAME.fullmatch(rest):
+        raise HandshakeRefused(key, f'"{rest}" is not a valid header name', "use letters, digits and -")
     return root, rest.lower() if root == "headers" else rest
 
 

@@ -10,8 +10,9 @@ from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape
 from gateway.config.text import variables
 from gateway.config.text.quotes import quoted
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
+from gateway.errors import Place
 from gateway.model import Secret
-from gateway.wording import DURATION, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
+from gateway.wording import DURATION, HEADER_NAME, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: The longest time that anything can be kept or remembered.
@@ -58,6 +59,21 @@ def words(reading: Reading, node: Node, label: str) -> Words | None:
     """A text with its references replaced."""
     scalar = expect_scalar(reading, node, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve)
+
+
+def refuse_header_name(reading: Reading, where: Node | Place, name: str) -> None:
+    """Report a name that no header can have."""
+    reading.error(where, f'"{name}" is not a valid header name', "use letters, digits and -")
+
+
+@shaped(TEXT)
+def header(reading: Reading, node: Node, label: str) -> Words | None:
+    """The name of a header, with its references replaced."""
+    found = words(reading, node, label)
+    if found is None or found.is_stand_in or HEADER_NAME.fullmatch(found.text):
+        return found
+    refuse_header_name(reading, node, found.shown)
+    return None
 
 
 @shaped(TEXT)

@@ -47,7 +47,7 @@ class FieldsKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class CertificateKeys(Section):
     noun = "signature.certificate"
-    header: Words | None = key(values.words, "the header that holds its address: x-cert-url")
+    header: Words | None = key(values.header, "the header that holds its address: x-cert-url")
     payload: Words | None = key(values.words, "or the path of its address in the payload: SigningCertURL")
     addresses: tuple[Words, ...] | None = key(
         values.some_words,
@@ -159,7 +159,7 @@ class SignatureKeys(Section):
         **dict.fromkeys(("format", "signed_payload", "payload", "template", "message", "content"), "signed"),
         "timestamp": _timestamp,
     }
-    header: Words | None = key(values.words, "the header that holds it: x-signature")
+    header: Words | None = key(values.header, "the header that holds it: x-signature")
     body: Words | None = key(values.words, "or its path in the payload: signature.signature")
     algorithm: str | None = key(
         values.choice(signatures.ALGORITHMS, "algorithm", advice=algorithm_like), "the digest; sha256 if left out"
@@ -191,7 +191,7 @@ class SignatureKeys(Section):
 class TimestampKeys(Section):
     noun = "verify.timestamp"
     instead_of_text = "timestamp: {header: x-timestamp}"
-    header: Words | None = key(values.words, "the header that holds it: x-timestamp")
+    header: Words | None = key(values.header, "the header that holds it: x-timestamp")
     payload: Words | None = key(values.words, "or its path in the payload: sent_at")
     field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
     unit: str | None = key(
@@ -206,7 +206,7 @@ class TimestampKeys(Section):
 class InHeaderKeys(Section):
     noun = "a header"
     instead_of_text = "id: {header: x-id}"
-    header: Words | None = key(values.words, "its name: x-token", required=True)
+    header: Words | None = key(values.header, "its name: x-token", required=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +218,7 @@ class TokenKeys(Section):
         "param": "query",
         "parameter": "query",
     }
-    header: Words | None = key(values.words, "the header that holds it: x-token")
+    header: Words | None = key(values.header, "the header that holds it: x-token")
     query: Words | None = key(values.words, "or the field of the query: key")
     payload: Words | None = key(values.words, "or its path in the payload: auth.token")
 
@@ -246,7 +246,7 @@ class JwtKeys(Section):
         values.some_words, "what the token is for, its aud: a text, or a list of which any will do"
     )
     issuer: tuple[Words, ...] | None = key(values.some_words, "who issues the token, its iss")
-    header: Words | None = key(values.words, "the header that holds it; Authorization: Bearer if left out")
+    header: Words | None = key(values.header, "the header that holds it; Authorization: Bearer if left out")
     body_hash: Words | None = key(values.words, "the claim with the SHA-256 of the body in base64: request_body_sha256")
     leeway: float | None = key(values.duration(0, "1h"), "by how much two clocks may differ: 1m")
 
@@ -264,7 +264,7 @@ class VerifyKeys(Section):
     timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature must cover it")
     id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} stands for")
     aliases: Mapping[str, Words] = key(
-        values.map_of(values.words), "other names of the headers: {x-signature: x-old-signature}", factory=dict
+        values.map_of(values.header), "other names of the headers: {x-signature: x-old-signature}", factory=dict
     )
     unsigned_body: str | None = key(
         values.choice(("accept",)), "accept: allow a signature that does not cover the body"
