@@ -1,7 +1,7 @@
 """What a replay would send although a newer state of the same record was delivered since."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -65,7 +65,15 @@ async def _newest(gateway: Gateway, wanted: Collection[_Sent], *, after: str) ->
     # What the index of words has no words for would have the search for the others look at every event.
     for of_index in ([each for each in wanted if words[each]], [each for each in wanted if not words[each]]):
         any_of = tuple(dict.fromkeys(words[each] for each in of_index if words[each]))
-        query = EventQuery(state=DeliveryState.DELIVERED, any_of=any_of, after=after, limit=BODIES, effort=EFFORT)
+        query = EventQuery(
+            source=_only(each.record.source for each in of_index),
+            destination=_only(each.destination for each in of_index),
+            state=DeliveryState.DELIVERED,
+            any_of=any_of,
+            after=after,
+            limit=BODIES,
+            effort=EFFORT,
+        )
         left = set(of_index)
         while left:
             page = await gateway.store.candidates(query)
@@ -75,6 +83,12 @@ async def _newest(gateway: Gateway, wanted: Collection[_Sent], *, after: str) ->
                 break
             query = replace(query, before=page.next, effort=query.effort - page.spent)
     return found
+
+
+def _only(names: Iterable[str]) -> str:
+    """What all of them are; empty if they differ."""
+    found = set(names)
+    return found.pop() if len(found) == 1 else ""
 
 
 async def _delivered(gateway: Gateway, wanted: Collection[_Sent], events: Sequence[Event]) -> Mapping[_Sent, EventRow]:

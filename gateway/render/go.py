@@ -50,16 +50,19 @@ def remedies(contents: Sequence[str]) -> Sequence[str]:
     """What to write for each tag of a template, told from its content; empty for those that are not of Go."""
     blocks = [_Block("", "payload")]
     found = [_read(content, blocks) for content in contents]
-    return [f"{each}{_inside(found[at + 1 :])}{{% endfor %}}" if _is_range(each, contents[at]) else each for at, each in enumerate(found)]  # fmt: skip
+    return [
+        f"{each}{_inside(after)}{{% endfor %}}" if _is_range(each, content) else each
+        for content, each, after in zip(contents, found, (*found[1:], ""), strict=True)
+    ]
 
 
 def _is_range(written: str, content: str) -> bool:
     return written.startswith("{% for ") and not content.startswith("%")
 
 
-def _inside(following: Sequence[str]) -> str:
-    """The first value that a loop prints."""
-    return following[0] if following and following[0].startswith("{{") else "..."
+def _inside(first: str) -> str:
+    """What a loop prints first, if that is a value."""
+    return first if first.startswith("{{") else "..."
 
 
 def _read(content: str, blocks: list[_Block]) -> str:

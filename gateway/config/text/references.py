@@ -5,7 +5,7 @@ outside are treated as secrets: problems show the reference, never the value.
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Final
@@ -181,10 +181,11 @@ def _refuse_in_tags(text: str) -> None:
     if raw is not None:
         raise ReferenceRefused("a text with {% raw %} cannot contain ${...}", "remove one of them", raw)
     for found in _REFERENCE.finditer(text):
-        if any(start < found.start() < end for start, end in tags):
+        _, end = tags[before - 1] if (before := bisect_left(tags, (found.start(), 0))) else (0, 0)
+        if found.start() < end:
             message = f"{found[0]} is inside braces, where only template source is allowed"
             raise ReferenceRefused(message, "move it outside", found.start())
-        if found[0] != "$${" and text[: found.start()].endswith("{"):
+        if found[0] != "$${" and text.endswith("{", 0, found.start()):
             # Together with this brace, the value or what follows an empty value could open a tag.
             message = f'{found[0]} directly follows a "{{"'
             raise ReferenceRefused(message, "put something between them", found.start())
