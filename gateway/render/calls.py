@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from gateway.render.filters import FILTERS
-from gateway.render.sandbox import TEXT_METHODS
-from gateway.wording import folded, suggest
+from gateway.wording import folded
 
 
 def _get(of: str, arguments: Sequence[str]) -> str:
@@ -19,12 +17,6 @@ def step(name: str) -> str:
     """One step into an object by a name in quotes: ``.firstname``, ``["first name"]``."""
     bare = name[1:-1]
     return f".{bare}" if bare.isidentifier() and name[:1] in "'\"" else f"[{name}]"
-
-
-def _join(of: str, arguments: Sequence[str]) -> str:
-    # ", ".join(list), and list.join(", ")
-    values, between = (arguments[0], of) if arguments and of[:1] in "'\"" else (of, ", ".join(arguments))
-    return f"write {values} | join({between})"
 
 
 def _within(of: str, arguments: Sequence[str]) -> str:
@@ -49,34 +41,20 @@ def _joined(of: str, arguments: Sequence[str]) -> str:
 
 _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
     "get": _get,
-    "join": _join,
     **dict.fromkeys(("includes", "contains", "include", "has", "haskey", "hasownproperty"), _within),
     **dict.fromkeys(("slice", "substring", "substr"), _part),
-    **dict.fromkeys(("replace", "replaceall", "gsub"), _replace),
-    **dict.fromkeys(("concat", "add"), _joined),
+    **dict.fromkeys(("replaceall", "gsub"), _replace),
+    "concat": _joined,
     "charat": lambda of, arguments: f"write {of}[{', '.join(arguments)}]",
-    **dict.fromkeys(("tostring", "tos", "str"), lambda _of, _arguments: "remove it: ~ joins values of any kind"),
     **dict.fromkeys(
-        ("strftime", "isoformat", "toisostring", "tolocaledatestring"),
-        lambda of, arguments: f'write {of} | date({arguments[0] if arguments else chr(34) + "%d.%m.%Y" + chr(34)})',
+        ("tolocalestring", "tofixed"), lambda of, arguments: f"write {of} | number({', '.join(arguments)})"
     ),
-    **dict.fromkeys(("tolocalestring", "tofixed"), lambda of, arguments: f"write {of} | number({', '.join(arguments)})"),
     "format": lambda _of, _arguments: "write the text itself, with each value in braces: No. {{ attrs.id }}",
     **dict.fromkeys(("keys", "values"), lambda of, _arguments: f"write {{% for key, value in {of} | items %}}"),
-    **dict.fromkeys(("append", "push", "update"), lambda _of, _arguments: "remove it: values of the event cannot be changed"),
-}  # fmt: skip
+}
 
 
 def known(of: str, name: str, arguments: Sequence[str]) -> str:
     """What to write for a function of ``of`` that others have; empty if it is not known."""
     written = _CALLS.get(folded(name))
     return written(of, arguments) if written is not None else ""
-
-
-def instead(of: str, name: str, arguments: Sequence[str]) -> str:
-    """The hint for a call of ``name`` on ``of``; empty if nothing is like it."""
-    if right := known(of, name, arguments):
-        return right
-    if name in FILTERS:
-        return f"write {of} | {name}" + (f"({', '.join(arguments)})" if arguments else "")
-    return suggest(name, sorted(TEXT_METHODS), closeness=0.75)

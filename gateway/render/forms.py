@@ -7,7 +7,7 @@ from typing import Final
 from gateway.render import calls
 from gateway.render.filters import FILTERS
 from gateway.render.sandbox import TEXT_METHODS
-from gateway.wording import folded
+from gateway.wording import folded, suggest
 
 _JSON: Final = "{0} | tojson"
 _OR_ELSE: Final = "{0} | default({1}, true)"
@@ -67,9 +67,10 @@ _FORMS: Final[Mapping[str, str]] = {
     "dict2items": "{0} | items",
     # Dates
     **dict.fromkeys(("formatdate", "dateformat", "datetimeformat", "timestampcustom", "strftime"), _DATE),
+    **dict.fromkeys(("isoformat", "toisostring", "tolocaledatestring"), _DATE),
     # Written out
     **dict.fromkeys(("json", "tonicejson", "toprettyjson", "jsonencode", "jsonify", "stringify", "dump"), _JSON),
-    **dict.fromkeys(("str", "tostring"), "{0} | string"),
+    **dict.fromkeys(("str", "tostring", "tos"), "{0} | string"),
     "hmacsha256": "{0} | hmac({1})",
 }
 #: What is asked of a value, as a test.
@@ -95,6 +96,21 @@ def form(name: str, value: str, arguments: Sequence[str] = ()) -> str:
         return f"write {value}.{name}({', '.join(arguments)})"
     written = _FORMS.get(plain, "")
     return _filled(written, value, arguments) if written else calls.known(value, name, arguments)
+
+
+#: Methods that change their list or object.
+_CHANGING: Final = frozenset({"append", "push", "update"})
+
+
+def method(of: str, name: str, arguments: Sequence[str]) -> str:
+    """The same for ``attrs.a.contains('x')``; the name that is meant by one that is only like a method."""
+    plain = folded(name)
+    if plain in _CHANGING:
+        return "remove it: values of the event cannot be changed"
+    if plain == "join" and of[:1] in "'\"" and arguments:
+        # ", ".join(list)
+        return f"write {arguments[0]} | join({of})"
+    return form(name, of, arguments) or suggest(name, sorted(TEXT_METHODS), closeness=0.75)
 
 
 def asked(name: str, value: str, arguments: Sequence[str]) -> str:

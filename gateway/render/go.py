@@ -51,8 +51,8 @@ def remedies(contents: Sequence[str]) -> Sequence[str]:
     blocks = [_Block("", "payload")]
     found = [_read(content, blocks) for content in contents]
     return [
-        f"{each}{_inside(after)}{{% endfor %}}" if _is_range(each, content) else each
-        for content, each, after in zip(contents, found, (*found[1:], ""), strict=True)
+        f"{each}{_inside(found[at + 1 : at + 2])}{{% endfor %}}" if _is_range(each, contents[at]) else each
+        for at, each in enumerate(found)
     ]
 
 
@@ -60,9 +60,9 @@ def _is_range(written: str, content: str) -> bool:
     return written.startswith("{% for ") and not content.startswith("%")
 
 
-def _inside(first: str) -> str:
-    """What a loop prints first, if that is a value."""
-    return first if first.startswith("{{") else "..."
+def _inside(following: Sequence[str]) -> str:
+    """The first value that a loop prints."""
+    return following[0] if following and following[0].startswith("{{") else "..."
 
 
 def _read(content: str, blocks: list[_Block]) -> str:

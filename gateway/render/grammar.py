@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from jinja2 import nodes
 
 from gateway.event.naming import EVENT_FIELDS
-from gateway.render import calls, forms
+from gateway.render import forms
 from gateway.render.filters import FILTERS, READ_AT_LOAD, TESTS
 from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
 from gateway.render.forms import in_quotes
@@ -323,5 +323,5 @@ def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
             case nodes.Getattr(node=nodes.Name(name=alias)) if alias in imported or alias in MODULES:
                 pass
             case nodes.Getattr(node=of, attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
-                hint = calls.instead(shown(of), name, [*map(shown, call.args)])
+                hint = forms.method(shown(of), name, [*map(shown, call.args)])
                 yield Refused(call.lineno, f'unknown function ".{name}()"', hint)

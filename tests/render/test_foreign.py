@@ -212,8 +212,6 @@ def test_what_is_to_be_written_is_a_template(templates, source, form):
         ("{{ attrs.a.substring(2) }}", "write attrs.a[2:]"),
         ('{{ attrs.a.replaceAll("a", "b") }}', "write attrs.a | replace('a', 'b')"),
         ("{{ attrs.keys() }}", "write {% for key, value in attrs | items %}"),
-        ("{{ attrs.id.toString() }}", "remove it: ~ joins values of any kind"),
-        ('{{ attrs.a.startsWith("x") }}', 'did you mean "startswith"?'),
         ("{{ attrs.a is not null }}", "write attrs.a is not none"),
         ("{{ attrs.a is not empty }}", "write attrs.a"),
         ("{{ attrs.a is not present }}", "write attrs.a is not defined"),

@@ -86,6 +86,25 @@ AS_FUNCTIONS = [
     ("formatDate(86400, 'DD.MM.YYYY')", "86400 | date('%d.%m.%Y')", "02.01.1970"),
 ]
 
+AS_METHODS = [
+    ("attrs.firstname.upcase()", "attrs.firstname | upper", "ANN"),
+    ("payload.items[0].sku.toLowerCase()", "payload.items[0].sku | lower", "a"),
+    ("attrs.firstname.startsWith('A')", "attrs.firstname.startswith('A')", True),
+    ("attrs.firstname.contains('nn')", "'nn' in attrs.firstname", True),
+    ("attrs.firstname.equals('Ann')", "attrs.firstname == 'Ann'", True),
+    ("attrs.firstname.concat('a')", "attrs.firstname ~ 'a'", "Anna"),
+    ("attrs.firstname.gsub('n', 'm')", "attrs.firstname | replace('n', 'm')", "Amm"),
+    ("attrs.firstname.size()", "attrs.firstname | length", 3),
+    ("attrs.id.toString()", "attrs.id | string", "451"),
+    ("attrs.id.plus(1)", "attrs.id + 1", 452),
+    ("attrs.group_id.join('-')", "attrs.group_id | join('-')", "1-2"),
+    ("'-'.join(attrs.group_id)", "attrs.group_id | join('-')", "1-2"),
+    ("attrs.group_id.sorted()", "attrs.group_id | sort", [1, 2]),
+    ("(86400).strftime('YYYY-MM-DD')", "86400 | date('%Y-%m-%d')", "1970-01-02"),
+    ("(attrs.id if attrs.vip else 0).toString()", "(attrs.id if attrs.vip else 0) | string", "451"),
+    ("(attrs.firstname[:2]).upcase()", "attrs.firstname[:2] | upper", "AN"),
+]
+
 
 def remedy(templates, source):
     return refusal(templates.text, TemplateText(source, HERE), no_escape).hint.removeprefix("write ")
@@ -97,8 +116,8 @@ def test_a_filter_of_other_templates(templates, text, name, value, right, made):
     assert json.loads(text(f"{{{{ ({right}) | tojson }}}}")) == made
 
 
-@pytest.mark.parametrize(("expression", "right", "made"), AS_FUNCTIONS)
-def test_a_function_of_other_languages(templates, text, expression, right, made):
+@pytest.mark.parametrize(("expression", "right", "made"), AS_FUNCTIONS + AS_METHODS)
+def test_a_function_or_a_method_of_other_languages(templates, text, expression, right, made):
     assert remedy(templates, f"{{{{ {expression} }}}}") == right
     assert json.loads(text(f"{{{{ ({right}) | tojson }}}}")) == made
 
