@@ -49,6 +49,8 @@ _PART: Final = re.compile(
     r"|!(?!=)\s*(?P<denied>)",
     re.IGNORECASE,
 )
+#: What is before the name of a filter or a test, which other languages have.
+_BEFORE_NAME: Final = re.compile(r"(?:(?<!\|)\||\bis(?:\s+not)?\b)\s*")
 _SIGNS: Final = {"&&": " and ", "||": " or "}
 _EVERY: Final = re.compile(r"\.\*\.(\w+)")
 
@@ -100,6 +102,8 @@ def _written(text: str) -> tuple[str, bool]:
 
 
 def _call(text: str, found: re.Match[str]) -> tuple[str, int]:
+    if any(before.end() == found.start() for before in _BEFORE_NAME.finditer(text, 0, found.start())):
+        raise _Other
     end = outside(text, ")", found.end())
     if end < 0:
         raise _Other

@@ -46,9 +46,7 @@ _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
     **dict.fromkeys(("replaceall", "gsub"), _replace),
     "concat": _joined,
     "charat": lambda of, arguments: f"write {of}[{', '.join(arguments)}]",
-    **dict.fromkeys(
-        ("tolocalestring", "tofixed"), lambda of, arguments: f"write {of} | number({', '.join(arguments)})"
-    ),
+    "tofixed": lambda of, arguments: f"write {of} | number({', '.join(arguments)})",
     "format": lambda _of, _arguments: "write the text itself, with each value in braces: No. {{ attrs.id }}",
     **dict.fromkeys(("keys", "values"), lambda of, _arguments: f"write {{% for key, value in {of} | items %}}"),
 }

@@ -11,6 +11,7 @@ from gateway.wording import folded, suggest
 
 _JSON: Final = "{0} | tojson"
 _OR_ELSE: Final = "{0} | default({1}, true)"
+_SUM: Final = "{0} | sum_of({1})"
 _DATE: Final = "{0} | date({1})"
 
 #: By the name in lower case without marks: ``{0}`` is the value, ``{1}`` what is given with it.
@@ -43,7 +44,7 @@ _FORMS: Final[Mapping[str, str]] = {
     "floor": "({0} // 1) | int",
     "ceil": "(-(-{0} // 1)) | int",
     "tonumber": "{0} | float",
-    **dict.fromkeys(("numberwithdelimiter", "thousands"), '{0} | number(group=",")'),
+    **dict.fromkeys(("numberwithdelimiter", "thousands", "tolocalestring"), '{0} | number(group=",")'),
     # Conditions and defaults
     **dict.fromkeys(("ternary", "iif", "if"), "{1} if {0} else {2}"),
     **dict.fromkeys(("d", "defaultifnone"), "{0} | default({1})"),
@@ -60,7 +61,7 @@ _FORMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("sorted", "sortnatural"), "{0} | sort"),
     "where": '{0} | selectattr({1}, "eq", {2})',
     "pluck": "{0} | map({1})",
-    "sumby": "{0} | sum_of({1})",
+    "sumby": _SUM,
     "nth": "{0}[{1}]",
     "limit": "{0}[:{1}]",
     "offset": "{0}[{1}:]",
@@ -82,7 +83,7 @@ _ASKED: Final[Mapping[str, str]] = {
 #: Parts of a date as JavaScript and its likes write them.
 _PARTS: Final = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
 #: What is given where nothing was, by the form.
-_GIVEN: Final = {_DATE: '"%d.%m.%Y"'}
+_GIVEN: Final = {_DATE: '"%d.%m.%Y"', _SUM: '"price"'}
 
 
 def form(name: str, value: str, arguments: Sequence[str] = ()) -> str:

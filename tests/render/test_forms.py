@@ -147,7 +147,7 @@ def test_a_pattern_that_is_more_than_a_text_is_a_condition_of_a_route_or_a_filte
     assert templates.truth(TemplateText(in_template, HERE)) is not None
 
 
-@pytest.mark.parametrize("name", ["times", "d", "where", "append", "formatDate", "split", "nth"])
+@pytest.mark.parametrize("name", ["times", "d", "where", "append", "formatDate", "split", "nth", "sumBy"])
 def test_a_remedy_is_a_template_where_arguments_are_left_out(templates, name):
     right = remedy(templates, f"{{{{ attrs.a | {name} }}}}")
     assert templates.text(TemplateText(f"{{{{ {right} }}}}", HERE), no_escape) is not None
@@ -156,6 +156,13 @@ def test_a_remedy_is_a_template_where_arguments_are_left_out(templates, name):
 @pytest.mark.parametrize("name", ["equals", "sameas", "startswith", "contains", "inlist", "match", "list"])
 def test_a_test_without_its_arguments_is_refused_as_any_other(templates, name):
     assert remedy(templates, f"{{% if attrs.a is {name} %}}x{{% endif %}}") is not None
+
+
+@pytest.mark.parametrize("name", ["contains('a', 'b')", "endsWith('a', 'b')"])
+@pytest.mark.parametrize("before", ["attrs.a |", "attrs.a is", "attrs.a is not"])
+def test_a_filter_or_a_test_is_not_taken_for_a_function_of_the_same_name(templates, before, name):
+    problem = refusal(templates.truth, TemplateText(f"{before} {name}", HERE))
+    assert "GitHub" not in problem.message
 
 
 @pytest.mark.parametrize("name", ["floor", "pluralize", "pprint", "contains", "bool", "combine", "from_json", "remove"])
