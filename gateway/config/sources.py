@@ -17,7 +17,7 @@ from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.verify import VerifyKeys, as_written
 from gateway.config.text.reader import Scalar
 from gateway.egress import Door
-from gateway.event.naming import Naming
+from gateway.event.naming import Naming, template_problem
 from gateway.event.paths import MISSING, PathRefused, present, split_path
 from gateway.event.paths import as_written as written_path
 from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS, SECRET_QUERY, parse
@@ -140,6 +140,9 @@ def _refuse_secret_names(reading: Reading, name: str, keys: SourceKeys, secret: 
     """Report what names or identifies events by a field of the query that no event keeps."""
     of_records = keys.track.per if keys.track is not None else ()
     for written in (*(keys.type or ()), *(keys.id or ()), *(of_records or ())):
+        if template_problem(written.text):
+            # Of track, which is reported with the rest of it.
+            continue
         for path in Naming.compile((written.text,), {}).types[0].paths:
             if path[0] == "query" and ".".join(path[1:]).lower() in secret:
                 message = f'source "{name}": no event keeps {".".join(path)}, since it may show a secret'

@@ -19,7 +19,8 @@ def parted(url: str) -> tuple[str, str]:
     """The path of the socket, and the url that is asked for over it. ValueError with the reason if there is none."""
     found = _PARTS.fullmatch(url, len(SCHEME)) if url.startswith(SCHEME) else None
     path = "" if found is None else unquote(found[1])
-    if found is None or not path.startswith("/") or not path.isprintable():
+    # An address reads brackets as those of IPv6.
+    if found is None or not path.startswith("/") or not path.isprintable() or {*"[]"} & {*found[1]}:
         raise ValueError("the socket's path must begin with / and be percent-encoded")
     if len(path.encode()) > LONGEST:
         raise ValueError(f"the socket's path must not be longer than {LONGEST} bytes")

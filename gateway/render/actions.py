@@ -74,6 +74,16 @@ def expression(text: str) -> str:
     return written.strip() if is_theirs else ""
 
 
+#: An expression as a workflow has it, or a template.
+_BRACED: Final = re.compile(r"\s*\$?\{\{([^{}$]*)\}\}\s*")
+
+
+def braced(text: str) -> str:
+    """``attrs.vip`` of ``${{ attrs.vip }}``; empty if it is not one expression in braces."""
+    found = _BRACED.fullmatch(text)
+    return found[1].strip() if found else ""
+
+
 def field(path: str) -> str:
     """``github.event.action`` as ``payload.action``; empty for any other."""
     root, _, below = path.partition(".")

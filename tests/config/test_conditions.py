@@ -127,3 +127,13 @@ def test_a_source_without_a_preset_has_the_shortcuts_that_it_declares(tmp_path, 
         f"routes: [{{match: '*', to: chat, {text}}}]\n"
     )
     assert load(tmp_path / "routes.yaml", environ={}).routes == 1
+
+
+@pytest.mark.parametrize("written", ["{{ %s", "${{ %s", "${{ attrs.a %s", "{{ attrs.a %s }} x", "${%sattrs.a"])
+@pytest.mark.parametrize("between", [" ", "\n"])
+def test_a_brace_that_is_not_closed_is_found_however_much_space_follows_it(tmp_path, written, between):
+    """Patterns that try each way to divide the space between them would take hours."""
+    file = file_with({}) | {"routes": [{"to": "crm", "if": written % (between * 20_000)}]}
+    (tmp_path / "routes.yaml").write_text(json.dumps(file))
+    with pytest.raises(ConfigError):
+        load(tmp_path / "routes.yaml", environ={})

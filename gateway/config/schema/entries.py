@@ -19,8 +19,8 @@ from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.render import TemplateText, actions
 from gateway.render.forms import bare as in_yaml
 
-#: An expression as GitHub Actions writes it.
-_IN_BRACES: Final = re.compile(r"\s*\$\{\{\s*(?P<expression>[^{}$]*?)\s*\}\}\s*")
+#: One tag of a template and nothing else.
+_IN_BRACES: Final = re.compile(r"\s*\{\{-?(?P<inside>.*?)-?\}\}\s*", re.DOTALL)
 
 
 @shaped({**values.TEXT, "title": "expression"})
@@ -28,13 +28,9 @@ def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None
     """A bare expression; braces around it are removed."""
     if isinstance(node, Scalar) and "${" in node.text:
         # Its value would be run as code.
-        bare = _IN_BRACES.fullmatch(node.text)
-        inside = bare["expression"] if bare else ""
-        hint = (
-            f"write if: {in_yaml(actions.expression(inside) or inside)}"
-            if bare
-            else "put it under vars and write vars.name"
-        )
+        inside = actions.braced(node.text)
+        written = in_yaml(actions.expression(inside) or inside)
+        hint = f"write if: {written}" if inside else "put it under vars and write vars.name"
         reading.error(node, f"{label} cannot contain ${{...}}", hint)
         return None
     if isinstance(node, Map | Items):
@@ -45,12 +41,13 @@ def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None
     found = trees.template(reading, node, label)
     if found is None:
         return None
-    bare = re.fullmatch(r"\s*\{\{-?\s*(?P<expression>.*?)\s*-?\}\}\s*", found.text, re.DOTALL)
-    if bare is None or "{{" in bare["expression"]:
+    bare = _IN_BRACES.fullmatch(found.text)
+    if bare is None or "{{" in bare["inside"]:
         return found
-    expression = bare["expression"]
+    expression = bare["inside"].strip()
     reading.warning(node, f"{label} is already an expression and needs no braces", f"write if: {expression}")
-    return found.part(*bare.span("expression"))
+    start = found.text.index(expression, bare.start("inside"))
+    return found.part(start, start + len(expression))
 
 
 @shaped({"title": "map; its texts are templates", "type": "object"})

@@ -140,15 +140,11 @@ def _json(node: Node) -> str:
     return json.dumps(value, ensure_ascii=False) if value is not None else "none"
 
 
-#: Braces around an expression, as GitHub Actions and templates have them.
-_BRACES: Final = re.compile(r"\s*\$?\{\{\s*(?P<inside>[^{}$]*?)\s*\}\}\s*")
-
-
 def _here(node: Node) -> Node:
     """A condition of GitHub Actions as it is written here; any other as it is."""
     if not isinstance(node, Scalar) or node.empty:
         return node
-    inside = found["inside"] if (found := _BRACES.fullmatch(node.text)) else node.text
+    inside = actions.braced(node.text) or node.text
     written = actions.expression(inside) or inside
     return node if written == node.text else Scalar(node.place, written, written, node.content)
 

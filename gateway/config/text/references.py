@@ -26,13 +26,11 @@ _MAX_FILE_BYTES: Final = 64 * 1024
 
 #: A variable as other programs refer to it, or as it is written too loosely; and a field in a JavaScript template.
 _NEARLY: Final = re.compile(
-    r"\{?\s*(?:(?:\w+\.)?env[.:]|secrets\.|vars\.)?\s*(?P<name>[A-Z_][A-Z0-9_]*)\s*(?::\?[^}]*)?(?:\}\}?|\Z)"
+    r"\{?\s*(?:(?:(?:\w+\.)?env[.:]|secrets\.|vars\.)\s*)?(?P<name>[A-Z_][A-Z0-9_]*)\s*(?::\?[^}]*)?(?:\}\}?|\Z)"
 )
 #: A default as a shell writes it without its colon, or another program without its hyphen.
 _DEFAULT: Final = re.compile(r"\s*(?P<name>[A-Z_][A-Z0-9_]*)\s*[:|-][^}]*\}")
-_FIELD: Final = re.compile(
-    r"\{?\s*(?P<field>(?:attrs|envelope|event|github|headers|payload|query|vars)\.[^}\n]*?)\s*\}"
-)
+_FIELD: Final = re.compile(r"\{?\s*(?P<field>(?:attrs|envelope|event|github|headers|payload|query|vars)\.[^}\n]*)\}")
 
 
 def _meant(text: str, at: int) -> str:
