@@ -179,7 +179,7 @@ class Fields:
         if root in tracks.ROOTS:
             known = next(iter(self.tracked(sources)), "")
             lacking = next((source for source in sources if source not in self.tracked(sources)), "a source")
-            return f"{root} is what track knows: add {f'source: {known}, or ' if known else ''}track: 180d to {lacking}"
+            return f"{root} needs track: add {f'source: {known}, or ' if known else ''}track: 180d to {lacking}"
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
         if right := elsewhere(path, self._reading.samples):

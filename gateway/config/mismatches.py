@@ -136,7 +136,7 @@ def in_template(field: str, samples: Sequence[Facts]) -> str:
             whole, rest = written_as_field(through[:at]), through[at + 1 :]
             if len(rest) == 1:
                 return f'write {whole} | map("{rest[0]}") | join(", ")'
-            return f"write {written_as_field((*through[:at], '0', *rest))} for that of the first"
+            return f"write {written_as_field((*through[:at], '0', *rest))} for the first element"
     return better(field, samples)
 
 

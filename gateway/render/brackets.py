@@ -38,7 +38,7 @@ def check_tags(tree: nodes.Template) -> None:
         tag = _OPEN_TAG.search(before)
         if tag is not None and not (tag[0].count('"') % 2 or tag[0].count("'") % 2):
             raise Refused(
-                child.lineno, "a value inside a tag has no quotes, so it could be any of it", 'write href="{{ ... }}"'
+                child.lineno, "a value inside a tag has no quotes, so it could add attributes", 'write href="{{ ... }}"'
             )
         before = f"{before}\0"
 

@@ -153,9 +153,7 @@ INSTEAD_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys(("substring", "substr", "slice"), "write [:3] after the value, or truncate(3)"),
     **dict.fromkeys(("strftime", "time", "format_date", "datetimeformat"), 'write date("%d.%m.%Y")'),
     "attr": 'write payload["name"]',
-    **dict.fromkeys(
-        ("from_json", "fromjson", "parse_json", "from_yaml"), "remove it: what the sender sends is read already"
-    ),
+    **dict.fromkeys(("from_json", "fromjson", "parse_json", "from_yaml"), "remove it: the payload is already parsed"),
 }
 #: What to write instead of names that other languages have.
 INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
@@ -163,7 +161,7 @@ INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("now", "today", "utcnow"), "write event.received_at"),
     **dict.fromkeys(("blank", "empty"), "write not before the value"),
     "undefined": "write is not defined",
-    "always": "remove it: a route without an if takes every event",
+    "always": "remove it: a route without an if matches every event",
     "forloop": "write loop",
     **dict.fromkeys(
         ("body", "request", "webhook", "trigger", "json", "params", "input", "inputs", "context"),

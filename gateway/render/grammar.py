@@ -200,7 +200,7 @@ def _of_node(node: nodes.Node) -> Refused | None:
         case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
             return _misread(node.lineno, name, first)
         case nodes.Mod(left=nodes.Const(value=str())):
-            message = "% is the remainder of a division, and puts no value into a text"
+            message = "% gives the remainder of a division and inserts nothing into a text"
             return Refused(node.lineno, message, f"join texts and values with ~: {_as_joined(node)}")
         case nodes.BinExpr() if isinstance(node, _ARITHMETIC):
             return _filtered_first(node)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.event import tracks
 from gateway.render import forms
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
-from gateway.render.foreign import INSTEAD_OF_NAMES
+from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_NAMES
 from gateway.render.written import list_of, shown
 from gateway.wording import closest, suggest
 
@@ -78,7 +78,7 @@ class _Reader:
     def _hint(self, name: nodes.Name, variables: Sequence[str]) -> str:
         elsewhere = next((scope.loop for scope in self._scopes if scope.loop and scope.loop[0] == name.name), None)
         if elsewhere is not None:
-            return f"{name.name} is known inside {{% for {name.name} in {elsewhere[1]} %}} only"
+            return f"{name.name} exists only inside {{% for {name.name} in {elsewhere[1]} %}}"
         declared = [each for each in (*variables, *self._assigned) if each != name.name]
         # line_item is the item of a loop.
         meant = next((each for each in variables if each == name.name.lower().rpartition("_")[2]), "")
@@ -101,7 +101,7 @@ MODULES = frozenset({"Math", "JSON", "Object", "String", "Number", "Array"})
 
 def _of_module(method: str, arguments: Sequence[str]) -> str:
     if method == "parse":
-        return "remove it: what the sender sends is read already"
+        return INSTEAD_OF["from_json"]
     return forms.form(method, arguments[0], arguments[1:])
 
 
@@ -155,5 +155,5 @@ def _instead_of(name: str, roots: Collection[str], arguments: Sequence[str] | No
     if "events" in roots:
         return f"a digest has events, count, by, first and last: first.{name}, or {{% for each in events %}}"
     if name in tracks.ROOTS:
-        return f"{name} is what a source with track knows: add track: 180d to every source of this route"
+        return f"{name} needs track: add track: 180d to every source of this route"
     return did_you_mean(name, {*roots, "omit"})

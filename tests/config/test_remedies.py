@@ -98,14 +98,14 @@ def test_a_default_is_not_the_remedy_for_a_field_that_no_sample_has(problems, so
     [
         ("payload.line_items.title", 'payload.line_items | map("title") | join(", ")'),
         ("attrs.line_items.title", 'attrs.line_items | map("title") | join(", ")'),
-        ("payload.commits.author.name", "payload.commits[0].author.name for that of the first"),
+        ("payload.commits.author.name", "payload.commits[0].author.name for the first element"),
     ],
 )  # fmt: skip
 def test_a_field_of_the_elements_of_a_list(problems, field, right):
     event = ("git", "push") if "commits" in field else ("shop", "orders/create")
     (problem,) = problems(written(*event, f"{{{{ {field} }}}}"))
     assert problem.message.endswith(f"the event has no field {field}: write {right}")
-    assert problems(written(*event, f"{{{{ {right.removesuffix(' for that of the first')} }}}}")) == ()
+    assert problems(written(*event, f"{{{{ {right.removesuffix(' for the first element')} }}}}")) == ()
 
 
 def test_a_field_that_some_types_have_may_be_missing_in_others(problems):
@@ -124,7 +124,7 @@ def test_every_misspelt_field_of_a_loop_is_reported(problems):
 def test_a_variable_outside_of_its_loop(problems):
     template = LOOP + "{{ item.title }}{% endfor %}{{ item.title }}"
     (problem,) = problems(written("shop", "orders/create", template))
-    assert said(problem) == 'unknown name "item" (item is known inside {% for item in payload.line_items %} only)'
+    assert said(problem) == 'unknown name "item" (item exists only inside {% for item in payload.line_items %})'
 
 
 @pytest.mark.parametrize(
