@@ -31,6 +31,14 @@ def _part(of: str, arguments: Sequence[str]) -> str:
     )
 
 
+def _from_and_length(of: str, arguments: Sequence[str]) -> str:
+    if len(arguments) < 2:
+        return _part(of, arguments)
+    start, length, *_ = arguments
+    is_known = start.isdecimal() and length.isdecimal()
+    return f"write {of}[{start}:{int(start) + int(length) if is_known else f'{start} + {length}'}]"
+
+
 def _replace(of: str, arguments: Sequence[str]) -> str:
     return f"write {of} | replace({', '.join(arguments)})"
 
@@ -42,7 +50,8 @@ def _joined(of: str, arguments: Sequence[str]) -> str:
 _CALLS: Final[Mapping[str, Callable[[str, Sequence[str]], str]]] = {
     "get": _get,
     **dict.fromkeys(("includes", "contains", "include", "has", "haskey", "hasownproperty"), _within),
-    **dict.fromkeys(("slice", "substring", "substr"), _part),
+    **dict.fromkeys(("slice", "substring"), _part),
+    "substr": _from_and_length,
     **dict.fromkeys(("replaceall", "gsub"), _replace),
     "concat": _joined,
     "charat": lambda of, arguments: f"write {of}[{', '.join(arguments)}]",

@@ -151,7 +151,7 @@ INSTEAD_OF: Final[Mapping[str, str]] = {
         "write money(attrs.currency)",
     ),
     **dict.fromkeys(("substring", "substr", "slice"), "write [:3] after the value, or truncate(3)"),
-    **dict.fromkeys(("strftime", "time", "format_date", "datetimeformat"), 'write date("%d.%m.%Y")'),
+    "time": 'write date("%d.%m.%Y")',
     "attr": 'write payload["name"]',
     **dict.fromkeys(("from_json", "fromjson", "parse_json", "from_yaml"), "remove it: the payload is already parsed"),
 }
@@ -168,15 +168,6 @@ INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
         "write payload: it is what the sender sends",
     ),
     **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside the braces"),
-}
-INSTEAD_OF_TESTS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("empty", "blank"), "write not before the value"),
-    **dict.fromkeys(("null", "nil"), "write is none"),
-    "present": "write is defined",
-    **dict.fromkeys(("dict", "object", "map"), "write is mapping"),
-    "str": "write is string",
-    "int": "write is integer",
-    "bool": "write is boolean",
 }
 
 #: Characters of a tag that are looked at: an expression is short, and a remedy quotes it.

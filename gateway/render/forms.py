@@ -79,6 +79,13 @@ _ASKED: Final[Mapping[str, str]] = {
     **dict.fromkeys(("list", "array"), "{0} is sequence and {0} is not string and {0} is not mapping"),
     **{name: _FORMS[name] for name in ("truthy", "falsy", "sameas", "equals", "startswith", "startingwith", "inlist")},
     **{name: _FORMS[name] for name in ("endswith", "endingwith")},
+    **dict.fromkeys(("empty", "blank"), "not {0}"),
+    **dict.fromkeys(("null", "nil"), "{0} is none"),
+    "present": "{0} is defined",
+    **dict.fromkeys(("dict", "object", "map"), "{0} is mapping"),
+    "str": "{0} is string",
+    "int": "{0} is integer",
+    "bool": "{0} is boolean",
 }
 #: Parts of a date as JavaScript and its likes write them.
 _PARTS: Final = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
@@ -114,10 +121,19 @@ def method(of: str, name: str, arguments: Sequence[str]) -> str:
     return form(name, of, arguments) or suggest(name, sorted(TEXT_METHODS), closeness=0.75)
 
 
-def asked(name: str, value: str, arguments: Sequence[str]) -> str:
-    """The same for ``attrs.a is contains('x')``."""
+def asked(name: str, value: str, arguments: Sequence[str], *, is_denied: bool = False) -> str:
+    """The same for ``attrs.a is contains('x')``, and ``is not`` if it ``is_denied``."""
     written = _ASKED.get(folded(name), "")
-    return _filled(written, value, arguments) if written else calls.known(value, name, arguments)
+    if written:
+        return _filled(_opposite(written) if is_denied else written, value, arguments)
+    hint = calls.known(value, name, arguments)
+    return denied(hint) if is_denied else hint
+
+
+def _opposite(written: str) -> str:
+    if re.fullmatch(r"\{0\} is \w+", written):
+        return written.replace(" is ", " is not ")
+    return written.removeprefix("not ") if written.startswith("not ") else f"not ({written})"
 
 
 def _filled(written: str, value: str, arguments: Sequence[str]) -> str:
@@ -133,11 +149,9 @@ def denied(hint: str) -> str:
     written = hint.removeprefix("write ")
     if written == hint:
         return hint
-    if written.startswith("is "):
-        return f"write is not {written.removeprefix('is ')}"
     if written.startswith(WHERE):
         return f"write where: {{not: {written.removeprefix(WHERE)}}}"
-    return f"write {written.removeprefix('not ')}" if written.startswith("not ") else f"write not ({written})"
+    return f"write not ({written})"
 
 
 # --- regular expressions ---

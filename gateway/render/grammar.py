@@ -8,7 +8,7 @@ from jinja2 import nodes
 from gateway.event.naming import EVENT_FIELDS
 from gateway.render import forms
 from gateway.render.filters import FILTERS, READ_AT_LOAD, TESTS
-from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
+from gateway.render.foreign import INSTEAD_OF
 from gateway.render.forms import in_quotes
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.unknown import MODULES, Unknown, did_you_mean, unknown_names
@@ -16,12 +16,6 @@ from gateway.render.values import Trouble
 from gateway.render.written import called, shown
 from gateway.wording import suggest
 
-#: Tests of other templates after ``is not``, which is read first, and what is written here.
-_OPPOSITES: Mapping[str, str] = {
-    **dict.fromkeys(("empty", "blank"), "{0}"),
-    **dict.fromkeys(("null", "nil"), "{0} is not none"),
-    "present": "{0} is not defined",
-}
 #: Filters that make a text of a number; ``number`` does if it is given decimals.
 _MAKING_TEXTS = frozenset({"money", "string", "phone", "mask", "bold"})
 
@@ -204,10 +198,8 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return Refused(node.lineno, message, f"join texts and values with ~: {_as_joined(node)}")
         case nodes.BinExpr() if isinstance(node, _ARITHMETIC):
             return _filtered_first(node)
-        case nodes.Not(node=nodes.Test(name=name) as test) if name in _OPPOSITES:
-            return Refused(node.lineno, f'unknown test "{name}"', f"write {_OPPOSITES[name].format(shown(test.node))}")
         case nodes.Not(node=nodes.Test(name=name) as test) if name not in TESTS:
-            return Refused(node.lineno, f'unknown test "{name}"', forms.denied(_instead_of_test(test)))
+            return Refused(node.lineno, f'unknown test "{name}"', _instead_of_test(test, is_denied=True))
         case nodes.Test(name=name) if name not in TESTS:
             return Refused(node.lineno, f'unknown test "{name}"', _instead_of_test(node))
         case _ if not isinstance(node, _ALLOWED):
@@ -242,11 +234,10 @@ def _instead_of_filter(node: nodes.Filter) -> str:
     return forms.form(node.name, shown(node.node), arguments) or did_you_mean(node.name, FILTERS, closeness=0.7)
 
 
-def _instead_of_test(node: nodes.Test) -> str:
-    if node.name in INSTEAD_OF_TESTS:
-        return INSTEAD_OF_TESTS[node.name]
+def _instead_of_test(node: nodes.Test, *, is_denied: bool = False) -> str:
     arguments = [*map(shown, node.args or [])]
-    return forms.asked(node.name, shown(node.node), arguments) or did_you_mean(node.name, TESTS, closeness=0.7)
+    asked = forms.asked(node.name, shown(node.node), arguments, is_denied=is_denied)
+    return asked or did_you_mean(node.name, TESTS, closeness=0.7)
 
 
 def _as_joined(node: nodes.Mod) -> str:

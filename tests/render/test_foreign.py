@@ -4,8 +4,8 @@ import pytest
 
 from gateway.destinations.escapes import no_escape
 from gateway.render import TemplateText
-from gateway.render.filters import FILTERS, TESTS
-from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
+from gateway.render.filters import FILTERS
+from gateway.render.foreign import INSTEAD_OF
 from gateway.render.scripts import ternary
 from tests.render.given import HERE, failure, refusal
 
@@ -257,13 +257,6 @@ def test_a_filter_of_other_templates_gets_what_to_write_instead(templates, name)
     assert name not in FILTERS
     problem = refusal(templates.text, TemplateText(f"{{{{ attrs.a | {name} }}}}", HERE), no_escape)
     assert (problem.message, problem.hint) == (f'unknown filter "{name}"', INSTEAD_OF[name])
-
-
-@pytest.mark.parametrize("name", INSTEAD_OF_TESTS)
-def test_a_test_of_other_templates_gets_what_to_write_instead(templates, name):
-    assert name not in TESTS
-    problem = refusal(templates.text, TemplateText(f"{{% if attrs.a is {name} %}}x{{% endif %}}", HERE), no_escape)
-    assert problem.hint == INSTEAD_OF_TESTS[name]
 
 
 def test_an_expression_gets_its_form_without_braces(templates):
