@@ -269,9 +269,9 @@ async def test_a_replica_asks_again_at_the_moment_when_another_one_is_taken_for_
             monkeypatch.setattr(world.store, "assigned", assigned)
             await world.dispatcher.holds.refresh()
             event_id = (await world.receive()).event_id
-            assert not world.dispatcher.holds.may_claim("crm")
+            assert not world.dispatcher.holds.may_claim_now("crm")
             running = asyncio.create_task(world.dispatcher.run())
-            await until(lambda: world.dispatcher.holds.may_claim("crm"))
+            await until(lambda: world.dispatcher.holds.may_claim_now("crm"))
             await asyncio.to_thread(sink.wait_for, 1)
             await world.dispatcher.idle()
             assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
@@ -449,7 +449,7 @@ async def test_a_replica_whose_question_was_not_answered_sends_nothing_until_it_
             with pytest.raises(StoreUnavailable):
                 await holds.refresh()
             assert not holds.slots("crm")
-            assert not holds.may_claim("crm")
+            assert not holds.may_claim_now("crm")
             event_id = (await world.receive()).event_id
             assert sink.requests == []
             monkeypatch.setattr(world.store, "assigned", assigned)

@@ -68,7 +68,8 @@ def _show_delivery(each: Mapping[str, Any]) -> None:
 
 def _last_error(delivery: Mapping[str, Any]) -> str:
     """Why others to the same destination failed, of one that waits and was never tried itself."""
-    error = delivery["last_error"]
+    # A gateway of the previous release does not say it.
+    error = delivery.get("last_error")
     if not error or delivery["attempts_made"] or error["reason"] in (delivery["held"], delivery["reason"]):
         return ""
     return f"last error of {delivery['destination']}, {local(error['at'])}: {error['reason']}"

@@ -122,7 +122,7 @@ class Dispatcher:
     def _keep(self, event: Event, known: Known | None, delivery: NewDelivery) -> None:
         """It has to wait: perhaps not for long."""
         name = delivery.destination
-        if not self._stop.is_set() and self.holds.may_claim(name):
+        if not self._stop.is_set() and self.holds.may_claim_now(name):
             self._handover.keep(name, delivery.id, event, known, len(self._gateway.config.destinations))
 
     # deliveries that wait in the store
@@ -256,7 +256,7 @@ class Dispatcher:
     def _permit(self, name: str) -> Permit:
         """How many deliveries may start; if none, the destination is held until that may have changed."""
         permit = self.holds.permit(name)
-        if permit.count and not self.holds.may_claim(name):
+        if permit.count and not self.holds.may_claim_now(name):
             permit = Permit(count=0, again_at=self._gateway.monotonic() + REFRESH_INTERVAL_S)
         if permit.count == 0:
             self._due.hold(name, permit.again_at - self._gateway.monotonic())

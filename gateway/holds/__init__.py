@@ -98,7 +98,7 @@ class Holds:
         """Slots taken, by destination; without those that have none taken."""
         return self._taken
 
-    def may_claim(self, name: str) -> bool:
+    def may_claim_now(self, name: str) -> bool:
         """Whether this replica may claim what waits now: what something holds, such as a probe, is for the holder."""
         return self.assignments.may_claim(name) and (self.assignments.is_holder(name) or self._is_free(name))
 
