@@ -131,15 +131,6 @@ class Problem(Struct, frozen=True):
     near: str = ""
 
 
-class UnknownRoot(Problem, frozen=True):
-    """A name in a template that nothing has."""
-
-    #: The whole path that begins with it: ``product.title``.
-    path: str = ""
-    #: The loops around it, the innermost first: the variable of each, and its list.
-    around: tuple[tuple[str, str], ...] = ()
-
-
 class ConfigError(GatewayError):
     """The configuration has problems; none of it is in force."""
 

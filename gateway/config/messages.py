@@ -15,11 +15,12 @@ from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.disk import TEMPLATES
 from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
-from gateway.errors import Place, Problem, TemplateRefused, UnknownRoot
+from gateway.errors import Place, Problem, TemplateRefused
 from gateway.event.paths import Facts
 from gateway.model import Content, Raw, Text
 from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_literal
 from gateway.render.compiler import JSON_ENDING
+from gateway.render.unknown import UnknownRoot
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Choice, Message
 

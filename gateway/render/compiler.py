@@ -15,7 +15,7 @@ from msgspec.structs import asdict, replace
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
 from gateway.destinations.markup import TAGS
-from gateway.errors import Place, Problem, TemplateRefused, UnknownRoot
+from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import direct, forms, weave
 from gateway.render.brackets import check_markup, check_tags
 from gateway.render.filters import PRICES, TESTS
@@ -26,7 +26,7 @@ from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
 from gateway.render.tags import block_left_open, mistake_in
 from gateway.render.texts import TemplateText, line_of, parse
-from gateway.render.unknown import did_you_mean
+from gateway.render.unknown import UnknownRoot, did_you_mean
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"

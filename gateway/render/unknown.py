@@ -6,6 +6,7 @@ from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 from msgspec import Struct
 
+from gateway.errors import Problem
 from gateway.event import tracks
 from gateway.render import forms
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
@@ -24,6 +25,15 @@ class Unknown(Struct, frozen=True):
     #: The loops around it, the innermost first: the variable of each, and its list.
     around: tuple[tuple[str, str], ...]
     hint: str
+
+
+class UnknownRoot(Problem, frozen=True):
+    """A name in a template that nothing has."""
+
+    #: The whole path that begins with it: ``product.title``.
+    path: str = ""
+    #: The loops around it, the innermost first: the variable of each, and its list.
+    around: tuple[tuple[str, str], ...] = ()
 
 
 def did_you_mean(name: str, known: Collection[str], *, closeness: float = 0.6) -> str:
