@@ -24,13 +24,14 @@ from gateway.event.paths import (
     parse_path,
     position,
 )
-from gateway.render.values import REMEDY
 from gateway.wording import count, few, joined
 
 #: Types that a warning names; the rest are counted.
 _NAMED: Final = 3
 #: A template's words about a field that an event lacks.
 _LACKING: Final = re.compile(r"the event has no field ([A-Za-z_](?:[\w.]|\[(?:\d+|'[^']*'|\"[^\"]*\")\])*): ")
+#: A template's words about a default.
+_DEFAULT: Final = re.compile(r"(?:write (?:\S+ )?\| default\([^()]*\)|add default=\S+ to the arguments of date)")
 #: The most missing fields that are reported of one content and sample.
 _MOST: Final = 50
 #: Elements of the longest list that is made up.
@@ -138,7 +139,7 @@ def with_field_meant(reason: str, samples: Sequence[Facts]) -> str:
     """A reason why content fails; if it is a missing field, with the one that is meant by it instead of a default."""
     found = _LACKING.search(reason)
     right = in_template(found[1], samples) if found else ""
-    return f"{reason[: found.end()]}{right}{reason[found.end() :].removeprefix(REMEDY)}" if found and right else reason
+    return f"{reason[: found.end()]}{right}{_DEFAULT.sub('', reason[found.end() :])}" if found and right else reason
 
 
 def _types(names: Sequence[str]) -> str:

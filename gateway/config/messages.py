@@ -7,7 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from gateway.config import bodies, checks, prints
-from gateway.config.mismatches import elsewhere, in_loop, spelled
+from gateway.config.mismatches import below_a_root, elsewhere, in_loop, in_samples, usual_name
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import CONTENTS, ChoiceKeys, FetchKeys, MessageKeys
 from gateway.config.schema.keys import keys_of
@@ -264,17 +264,40 @@ def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwa
 
 def _with_field(problem: Problem, samples: Sequence[Facts]) -> Problem:
     """The problem of a name alone, with the field of a sample that is meant by it."""
-    if isinstance(problem, UnknownRoot) and problem.hint.startswith("known: "):
-        right = in_loop(problem.path, problem.around, samples) or elsewhere(problem.path, samples)
-        right = right or elsewhere(problem.path.partition(".")[0], samples)
-        return replace(problem, hint="; ".join(filter(None, (right, problem.hint))))
+    if isinstance(problem, UnknownRoot):
+        return replace(problem, hint=_hint(problem, samples))
     if _ELSEWHERE in problem.message:
-        return replace(problem, hint=_FIELD.sub(lambda found: spelled(found[0], samples), problem.hint))
+        hint = _FIELD.sub(lambda found: in_samples(found[0], samples), problem.hint)
+        return replace(problem, hint=_LOOP.sub(lambda found: _of_elements(found, samples), hint))
     return problem
 
 
-#: A field in the remedy for an expression of another product's.
-_FIELD: Final = re.compile(r"\bpayload(?:\.\w+)+")
+def _hint(problem: UnknownRoot, samples: Sequence[Facts]) -> str:
+    is_listed = problem.hint.startswith("known: ")
+    suggested = _ROOT.fullmatch(problem.hint)
+    if not is_listed and not (suggested and any(suggested[1] in (*each, "omit") for each in samples)):
+        return _FIELD.sub(lambda found: in_samples(found[0], samples), problem.hint)
+    right = in_loop(problem.path, problem.around, samples) if is_listed else ""
+    right = right or below_a_root(problem.path, samples)
+    if is_listed:
+        right = right or elsewhere(problem.path, samples) or elsewhere(re.split(r"[.[]", problem.path)[0], samples)
+        return "; ".join(filter(None, (right, problem.hint)))
+    return right or problem.hint
+
+
+#: A root with a name that is like the unknown one.
+_ROOT: Final = re.compile(r'did you mean "(\w+)"\?')
+#: A field in the remedy for an expression of another product's; what is called is a method of one.
+_FIELD: Final = re.compile(r"\bpayload(?:\.\w+(?![\w(])|\[\d+\])+")
+#: A loop in one, which prints a field that its elements may have.
+_LOOP: Final = re.compile(r"(?P<loop>\{% for (?P<one>\w+) in (?P<list>[\w.]+) %\})\{\{ (?P=one)\.name \}\}")
+
+
+def _of_elements(found: re.Match[str], samples: Sequence[Facts]) -> str:
+    name = usual_name(found["list"], samples)
+    return f"{found['loop']}{{{{ {found['one']}.{name} }}}}"
+
+
 _ELSEWHERE: Final = " is written in the syntax of "
 
 

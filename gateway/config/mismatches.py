@@ -161,20 +161,29 @@ def home(field: str, samples: Sequence[Facts]) -> Path:
         for root in dict.fromkeys(roots) if below else ():
             if any(_has(facts, (root, *below)) for facts in samples):
                 return (root, *below)
-    return next(filter(None, (_below(facts, path[0]) for facts in samples)), ()) if len(path) == 1 else ()
+    if len(path) == 1:
+        return next(filter(None, (_below(facts, path[0]) for facts in samples)), ())
+    is_known = any(_has(facts, path[: 1 + is_rooted]) for facts in samples)
+    return () if is_known else _end_of(path[is_rooted:], samples)
 
 
 def _deeper(field: str, samples: Sequence[Facts]) -> str:
     """``did you mean "payload.data.object.id"?`` for ``payload.data.id``; empty if a sample has it, or there are several such."""
+    path = _below_maps(field, samples)
+    return f'did you mean "{written_as_field(path)}"?' if path else ""
+
+
+def _below_maps(field: str, samples: Sequence[Facts]) -> Path:
+    """The path of that field; empty if there is no such, or several."""
     path = _parsed(field)
     if EACH in path or any(_has(facts, path) for facts in samples):
-        return ""
+        return ()
     found = set[Path]()
     for facts in samples:
         end = next((end for end in range(len(path) - 1, 0, -1) if _has(facts, path[:end])), 0)
         if end:
             found |= set(_nearest(facts, path[:end], path[end:]))
-    return f'did you mean "{written_as_field(next(iter(found)))}"?' if len(found) == 1 else ""
+    return next(iter(found)) if len(found) == 1 else ()
 
 
 def _nearest(facts: Facts, above: Path, below: Path) -> Sequence[Path]:
@@ -220,7 +229,48 @@ def spelled(field: str, samples: Sequence[Facts]) -> str:
         above = [value for facts in samples for value in (elements(facts, found) if found else [facts])]
         names = [name for value in above if isinstance(value, Mapping) for name in value]
         found = (*found, segment if segment in names else next(filter(partial(_is_like, segment), names), segment))
-    return as_written(found)
+    return written_as_field(found)
+
+
+def in_samples(field: str, samples: Sequence[Facts]) -> str:
+    """The same, below the root where samples have it."""
+    found = spelled(field, samples)
+    return written_as_field(home(found, samples) or _below_maps(found, samples)) or found
+
+
+def below_a_root(field: str, samples: Sequence[Facts]) -> str:
+    """``did you mean "payload.pusher.name"?`` for ``pusher.name``, of which samples have the first name at least; empty if none has."""
+    path = _parsed(field)
+    found = next((root for root in _HOMES if any(_has(facts, (root, *path)) for facts in samples)), "")
+    if not found and (right := _end_of(path, samples)):
+        return f'did you mean "{written_as_field(right)}"?'
+    found = found or next((root for root in _HOMES if any(_has(facts, (root, path[0])) for facts in samples)), "")
+    return f'did you mean "{written_as_field((found, *path))}"?' if found else ""
+
+
+def _end_of(path: Path, samples: Sequence[Facts]) -> Path:
+    """Where samples have the end of a path that begins where the sender's request does, which a source may split."""
+    for start in range(1, len(path) - 1):
+        for root in _HOMES:
+            end = (root, *path[start:])
+            is_named = sum(isinstance(each, str) and not each.isdecimal() for each in end) > _LEAST
+            if is_named and any(_has(facts, end) for facts in samples):
+                return end
+    return ()
+
+
+#: Names that a path and a field elsewhere have in common at least.
+_LEAST: Final = 2
+#: Fields by which people know a thing, the best first.
+_NAMES: Final = ("name", "title", "label", "subject", "sku", "email", "id")
+
+
+def usual_name(values: str, samples: Sequence[Facts]) -> str:
+    """A field by which people know the elements of a list; ``name`` if samples do not show them."""
+    path = (*_parsed(values), EACH)
+    found = [each for facts in samples for each in elements(facts, path) if isinstance(each, Mapping)]
+    names = [name for each in found for name in each if isinstance(name, str)]
+    return next((name for name in _NAMES if name in names), names[0] if names else "name")
 
 
 def _is_like(segment: str | Each, name: str) -> bool:

@@ -10,6 +10,7 @@ from gateway.destinations import Kind
 from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TAGS, TWO_STARS, Dialect, Writer
 from gateway.errors import Place, Problem
 from gateway.render import TemplateText, Tree
+from gateway.render.formats import USUAL, strftime
 
 #: The author's own markup, by form: how it is recognized once every tag of Jinja is one character.
 _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -30,13 +31,19 @@ _BUT_LINE_BREAKS: Final = re.compile(r"[^\n]")
 _OF_SLACK: Final = re.compile(r"\{\{[^{}]*\b(slack_link|slack_user|mrkdwn_raw)\b", re.DOTALL)
 _ROUNDED: Final = re.compile(r"\|\s*round\s*\(\s*(?:precision\s*=\s*)?([1-9][0-9]?)\s*\)\s*-?\}\}")
 
+#: A format of the filter date without the signs of strftime.
+_FORMAT: Final = re.compile(
+    r"""\|\s*date\s*\(\s*(?:format\s*=\s*)?(?P<quote>["'])(?P<format>(?:(?!(?P=quote))[^%\n])*)(?P=quote)"""
+)
+
 #: Every form of markup that some field of a kind of message reads, whatever the message.
 _Reads = frozenset[str]
 
 
 def advise_text(reading: Reading, text: TemplateText, kind: Kind) -> None:
-    """Warn about a text for a chat."""
+    """Warn about a text for people."""
     _rounded(reading, text)
+    _without_signs(reading, text)
     if kind.fields is not None:
         _foreign(reading, text, kind, kind.fields.text.reads)
 
@@ -44,6 +51,8 @@ def advise_text(reading: Reading, text: TemplateText, kind: Kind) -> None:
 def advise_tree(reading: Reading, tree: Tree, kind: Kind) -> None:
     """Warn about the texts of a body."""
     fields = kind.fields
+    for each in _leaves(tree):
+        _without_signs(reading, each)
     if fields is None:
         for each in _leaves(tree):
             _rounded(reading, each)
@@ -60,7 +69,9 @@ def advise_file(reading: Reading, text: str, place: Place, kind: Kind, *, is_jso
     source = TemplateText(text, place)
     if not is_json:
         advise_text(reading, source, kind)
-    elif kind.fields is not None:
+        return
+    _without_signs(reading, source)
+    if kind.fields is not None:
         _foreign(reading, source, kind, _any_reads(kind))
 
 
@@ -122,6 +133,14 @@ def _rounded(reading: Reading, text: TemplateText) -> None:
     if found and not is_whole:
         message = f"round({found[1]}) makes a number: 12.50 is printed as 12.5"
         _warn(reading, text, found.start(), message, f"write number({found[1]}) to print decimals")
+
+
+def _without_signs(reading: Reading, text: TemplateText) -> None:
+    """A format of other languages is printed as it is."""
+    for found in _FORMAT.finditer(text.text):
+        message = f'date("{found["format"]}") prints the format itself: the parts of a date begin with %'
+        right = strftime(found["format"]) or USUAL
+        _warn(reading, text, found.start(), message, f"write date({found['quote']}{right}{found['quote']})")
 
 
 def _warn(reading: Reading, text: TemplateText, offset: int, message: str, hint: str) -> None:

@@ -1,7 +1,7 @@
 """Reads, rewrites and compiles template texts and files, each once; every problem has its file and line."""
 
 import re
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,8 @@ from gateway.render.grammar import Refused, SeveralRefused
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
-from gateway.render.tags import block_left_open, mistake_in
+from gateway.render.syntax import fault, in_plain_words
+from gateway.render.tags import mistake_in
 from gateway.render.texts import TemplateText, line_of, parse
 from gateway.render.unknown import UnknownRoot, did_you_mean
 
@@ -308,9 +309,11 @@ class Compiler:
             foreign = advice(source, error.lineno, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused_at(*foreign) from None
-            if _OF_BLOCKS.match(error.message or "") and (block := block_left_open(source.text)) is not None:
-                raise source.refused_at(block.at, block.message, block.hint) from None
-            words = _in_plain_words(error.message or "syntax error", start)
+            message = error.message or "syntax error"
+            found = fault(source, error.lineno, message, self._roots, is_bare=start == "truth")
+            if found is not None and start != "truth":
+                raise source.refused_at(found.at, found.message, found.hint) from None
+            words = (found.message, found.hint) if found else in_plain_words(message, is_bare=start == "truth")
             raise source.refused(error.lineno, *words) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
             raise source.refused(1, f"the template is too deep or too large: {error}") from None
@@ -329,59 +332,6 @@ class Compiler:
             return compiled.cost
 
         return include
-
-
-#: The tags that a template can have.
-_TAGS: Final = (
-    *("if", "elif", "else", "endif", "for", "endfor", "set", "endset", "macro", "endmacro", "with", "endwith"),
-    *("include", "import", "from", "raw", "endraw"),
-)
-
-#: Jinja's words about a tag without its end, and an end without its tag.
-_OF_BLOCKS: Final = re.compile(r"Unexpected end of template|Encountered unknown tag 'end(?:if|for|set|macro|with)'")
-#: Jinja's syntax errors: its message, what it means, and what to write instead.
-_SAID: Final[Sequence[tuple[str, str, str]]] = (
-    (r"expected an expression, got 'end of print statement'", "there is nothing between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),
-    (r"expected an expression, got 'end of statement block'", "there is nothing before %}}", "name a field: {{% if attrs.id %}}"),
-    (r"expected token 'in', got .*", '{{% for %}} needs "in"', "write {{% for one in attrs.groups %}}"),
-    (r"expected token '[^']*', got '='", "= is not a comparison", "write =="),
-    (r"unexpected char '&'.*", "& is not an operator", "write and; to join two texts, write ~"),
-    (r"expected token 'name', got '\|'", "a | must be followed by a filter", "for either of two conditions, write or"),
-    (r"unexpected char '!'.*", "! is not an operator", "write not"),
-    (r"unexpected char [\"'](['\"])[\"'].*", "the text that begins with {0} is never closed", "add a {0} at its end"),
-    (r"unexpected char '([‘’‚‛“”„‟«»])'.*", "{0} is not a quote that templates know", 'write " or \''),
-    (r"unexpected char '(.)'.*", "{0} is not allowed here", ""),
-    (r"unexpected 'end of (?:print statement|statement block)'", "a value is missing at the end", "name a field, or write a value"),
-    (r"unexpected '(?:\}|%\}|end of print statement)', expected '(.)'", "a {0} is missing", "add it"),
-    (r"unexpected '\)'", "this ) has no matching (", "remove it"),
-    (r"unexpected '\]'", "this ] has no matching [", "remove it"),
-    (r"unexpected '\}'", "this }} has no matching {{", "remove it"),
-    (r"unexpected end of template\. .*needs to be closed is '(\w+)'", "{{% {0} %}} is never closed", "add {{% end{0} %}}"),
-    (rf"encountered unknown tag '({'|'.join(_TAGS)})'.*", "{{% {0} %}} has no matching tag", "remove it"),
-    (r"encountered unknown tag '(\w+)'.*", "unknown tag {{% {0} %}}", ""),
-    (r"expected token 'end of (?:print statement|statement block)', got '(?:eq|EQ)'", "eq is not an operator", "write =="),
-    (r"expected token 'end of (?:print statement|statement block)', got '(?:ne|NE)'", "ne is not an operator", "write !="),
-    (r"expected token 'end of (?:print statement|statement block)', got '(gt|ge|gte|lt|le|lte)'", "{0} is not an operator", "write >, >=, < or <="),
-    (r"expected token 'end of (?:print statement|statement block)', got '(contains|includes|has|CONTAINS)'", "{0} is not an operator", 'write in, the other way round: "vip" in attrs.tags'),
-    (r"expected token 'end of (?:print statement|statement block)', got '(matches|LIKE|like|regex)'", "{0} is not an operator", "write a condition under where: {{regex: ...}} or {{glob: ...}}"),
-    (r"expected token 'end of (?:print statement|statement block)', got '(AND|OR|NOT|IN)'", "{0} is not an operator", "write it in lower case"),
-    (r"expected token 'end of statement block', got '(.*)'", 'unexpected "{0}" in this tag', "remove it, or write an operator before it"),
-    (r"expected name or number", "a . must be followed by the name of a field", "write attrs.name; to join two texts, write ~"),
-    (r"expected token '(.)', got '(.*)'", 'a {0} is missing before "{1}"', "add it"),
-    (r"expected token 'end of print statement', got '(.*)'", 'unexpected "{0}" after the end of the expression', "remove it, or write an operator before it"),
-)  # fmt: skip
-
-
-def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
-    """What is wrong and what to write, from Jinja's message."""
-    sentence = (message[:1].lower() + message[1:]).rstrip(".")
-    if start == "truth" and sentence == "expected an expression, got 'end of print statement'":
-        return "the expression is empty", 'write a condition: attrs.type == "lead"; or remove the key'
-    for pattern, words, remedy in _SAID:
-        if found := re.fullmatch(pattern, sentence, re.DOTALL):
-            hint = did_you_mean(found[1], _TAGS) if "unknown tag" in words else remedy.format(*found.groups())
-            return words.format(*found.groups()), hint
-    return sentence.replace("end of print statement", "}}").replace("end of statement block", "%}"), ""
 
 
 def _places_of_html(tree: nodes.Template) -> Mapping[int, str]:

@@ -4,10 +4,10 @@ It is looked for only in a template that is refused, so nothing that Jinja reads
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.render import actions, go, liquid, scripts
+from gateway.render import actions, go, liquid, repairs, scripts, workflows
 from gateway.render.texts import TemplateText
 
 _TAG: Final = re.compile(r"\{\{\{?-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
@@ -15,8 +15,6 @@ _TAG: Final = re.compile(r"\{\{\{?-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
 _DASHED: Final = re.compile(r"^-(?=\s)|(?<=\s)-$")
 _PATH: Final = r"[A-Za-z_]\w*(?:\.\w+)*"
 
-#: Steps into an object, as JavaScript writes them.
-_STEPS: Final = r"""((?:\.\w+|\[(?:\d+|"[^"]*"|'[^']*')\])+)"""
 #: A path that already begins as it does here.
 _ROOTED: Final = re.compile(r"\bpayload\.(?=(?:attrs|envelope|payload|vars)\.)")
 
@@ -24,10 +22,6 @@ _ROOTED: Final = re.compile(r"\bpayload\.(?=(?:attrs|envelope|payload|vars)\.)")
 _WRITTEN: Final = [
     (re.compile(pattern, re.DOTALL), language, remedy)
     for language, pattern, remedy in (
-        # n8n
-        ("n8n", r"\$json\.headers(?:\.([\w-]+)|\[\W?[\"']([\w-]+)[\"']\])", '{{{{ headers["{0}{1}"] }}}}'),
-        ("n8n", rf"\$json(?:\.body|\[[\"']body[\"']\])?{_STEPS}", "{{{{ payload{0} }}}}"),
-        ("n8n", r"\$(?:node|input|items|now|today|workflow|execution|env|\()", "{{{{ payload.name }}}}: an entry sees the event, and no other step"),
         # Handlebars and Mustache
         ("Handlebars", rf"#if ({_PATH})", "{{% if payload.{0} %}}...{{% endif %}}"),
         ("Handlebars", rf"#unless ({_PATH})", "{{% if not payload.{0} %}}...{{% endif %}}"),
@@ -44,8 +38,6 @@ _WRITTEN: Final = [
         ("Handlebars", r"!(?:--|\s)", "{{# a comment #}}"),
         ("Handlebars", r"\{\s*([\w.]+)", "{{{{ {0} }}}}: every value is escaped for its place"),
         # JavaScript, as in the expressions of n8n and Make
-        ("JavaScript", r"%(if|elif) (.+?)\s*([!=])==\s*(.+)", "{{% {0} {1} {2}= {3} %}}"),
-        ("JavaScript", r"([^%].*?)\s*([!=])==\s*(.+)", "{{{{ {0} {1}= {2} }}}}"),
         ("JavaScript", r"%else if (.+)", "{{% elif {0} %}}"),
         ("JavaScript", r"([\w.]+)\.map\((\w+) *=> *\2\.(\w+)\)", '{{{{ {0} | map("{2}") | join(", ") }}}}'),
         ("JavaScript", r"([^?|]+?)\s*\?\?\s*(.+)", "{{{{ {0} | default({1}, true) }}}}"),
@@ -57,10 +49,10 @@ _WRITTEN: Final = [
         ("Python", r"f([\"']).*", "the text itself, with each value in braces: No. {{{{ attrs.id }}}}"),
         # JSONPath
         ("JSONPath", rf"\$\.({_PATH})", "{{{{ payload.{0} }}}}"),
-        ("JSONPath", r"%for\s+(\w+)\s+in\s+([\w.]+)\[\*\]\s*\Z", "{{% for {0} in {1} %}}"),
-        ("JSONPath", r"([\w.]+)\[\*\]\s*\Z", "{{% for one in {0} %}}{{{{ one.name }}}}{{% endfor %}}"),
-        ("JSONPath", r"([\w.]+)\[\*\]\s*(\|.+)", "{{{{ {0} {1} }}}}"),
-        ("JSONPath", r"([\w.]+)\[\*\]\.(\w+)", '{{{{ {0} | map("{1}") | join(", ") }}}}'),
+        ("JSONPath", r"%for\s+(\w+)\s+in\s+([\w.]+)\[\*?\]\s*\Z", "{{% for {0} in {1} %}}"),
+        ("JSONPath", r"([\w.]+)\[\*?\]\s*\Z", "{{% for one in {0} %}}{{{{ one.name }}}}{{% endfor %}}"),
+        ("JSONPath", r"([\w.]+)\[\*?\]\s*(\|.+)", "{{{{ {0} {1} }}}}"),
+        ("JSONPath", r"([\w.]+)\[\*?\]\.(\w+)", '{{{{ {0} | map("{1}") | join(", ") }}}}'),
         # Twig
         ("Twig", r"%elseif (.+)", "{{% elif {0} %}}"),
         # Liquid
@@ -139,6 +131,7 @@ _READ: Final[Sequence[tuple[str, Callable[[str], str]]]] = (
 )
 
 _BRACED: Final = re.compile(r"write \{\{ (.*?) \}\}", re.DOTALL)
+_IN_BRACES: Final = re.compile(r"\A\{\{ (.*) \}\}(?= is written)", re.DOTALL)
 _NOTHING: Final = "remove it: every value is escaped for its place"
 #: What to write instead of filters and tests that other templates have, of Jinja or not.
 INSTEAD_OF: Final[Mapping[str, str]] = {
@@ -170,9 +163,6 @@ INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside the braces"),
 }
 
-#: Characters of a tag that are looked at: an expression is short, and a remedy quotes it.
-LONGEST_TAG: Final = 300
-
 
 def advice(text: TemplateText, line: int, *, is_bare: bool = False) -> tuple[int, str, str] | None:
     """The character, what is wrong and what to write, for the first tag in foreign syntax on or after a line, or before it.
@@ -187,7 +177,7 @@ def advice(text: TemplateText, line: int, *, is_bare: bool = False) -> tuple[int
         first = next(each for each in found if each[1].endswith(_OF_GO))
     if first is None or not is_bare:
         return first
-    return first[0], first[1], _BRACED.sub(r"write \1", first[2])
+    return first[0], _IN_BRACES.sub(r"\1", first[1]), _BRACED.sub(r"write \1", first[2])
 
 
 _OF_GO: Final = "the syntax of Go"
@@ -197,43 +187,84 @@ def _found(text: TemplateText) -> Iterator[tuple[int, str, str]]:
     tags = list(_TAG.finditer(text.text))
     # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
     contents = [f"%{tag[2].strip()}" if tag[1] is None else _DASHED.sub("", tag[0][2:-2]).strip() for tag in tags]
-    of_go = go.remedies([content if len(content) <= LONGEST_TAG else "" for content in contents])
-    for tag, content, written in zip(tags, contents, of_go, strict=True):
-        known = _read(content) if len(content) <= LONGEST_TAG and not written else None
-        if known or written:
-            yield tag.start(), *(known or _said(content, "Go", written))
+    contents = [content if len(content) <= repairs.LONGEST else "" for content in contents]
+    names = repairs.declared(text.text)
+    for at, (tag, content, of_go) in enumerate(zip(tags, contents, go.remedies(contents), strict=True)):
+        shown = " ".join(tag[0].split())
+        if content == "%end" and of_go:
+            yield tag.start(), f"{shown} does not say what it ends", f"write {of_go}"
+        elif known := ("Go", of_go) if of_go else _read(content, names):
+            language, remedy = known
+            right = _with_value(remedy, contents[at + 1 :]) if language == "Handlebars" else _repaired(remedy, names)
+            yield tag.start(), f"{shown} is written in the syntax of {language}", f"write {_ROOTED.sub('', right)}"
+
+
+_ONE_TAG: Final = re.compile(r"\{\{ ([^{}]+) \}\}|\{% ([^{}]+) %\}")
+
+
+def _repaired(remedy: str, names: Collection[str]) -> str:
+    """A remedy that is one tag, with all that another language has in it put right, too."""
+    tag = _ONE_TAG.fullmatch(remedy)
+    content = (tag[1] or f"%{tag[2]}") if tag else ""
+    right = repairs.repaired(content, names) if content and not repairs.is_of_jinja(content) else ""
+    return repairs.in_braces(right) if right else remedy
+
+
+_OF_ONE: Final = "{{ one.name }}"
+_PRINTED: Final = re.compile(r"(?:this\.|\./)?([A-Za-z_]\w*(?:\.\w+)*)")
+
+
+def _with_value(loop: str, following: Sequence[str]) -> str:
+    """A loop with the first value that it prints."""
+    printed = _PRINTED.fullmatch(following[0]) if following and _OF_ONE in loop else None
+    if printed is None:
+        return loop
+    return loop.replace(_OF_ONE, "{{ one }}" if printed[1] == "this" else f"{{{{ one.{printed[1]} }}}}")
 
 
 #: Steps of JavaScript into what may be missing, outside of texts.
 _OPTIONAL: Final = re.compile(r"(\"[^\"]*\"|'[^']*')|\?(?=\.[A-Za-z_])|\?\.(?=\[)")
 
+#: The language of a tag, and what it is in Jinja.
+_Known = tuple[str, str]
 
-def _read(content: str) -> tuple[str, str] | None:
+
+_STRICT: Final = re.compile(r"[!=]==")
+
+
+def _read(content: str, names: Collection[str]) -> _Known | None:
+    if not content:
+        return None
+    if found := workflows.read(content):
+        language, written = found
+        inner = _read(written, names)
+        return language, inner[1] if inner else repairs.in_braces(written)
+    if instead := workflows.instead(content):
+        return "n8n", instead
     plain = _OPTIONAL.sub(lambda found: found[1] or "", content)
     # A comprehension in braces begins as Handlebars' own braces do, and a question ends in what JavaScript has elsewhere, too.
-    found = _read_whole(plain, _READ[:3]) or _read_by_pattern(plain) or _read_whole(plain, _READ[3:])
+    known = _read_whole(plain, _READ[:3]) or _strict(plain, names) or _read_by_pattern(plain)
+    known = known or _read_whole(plain, _READ[3:])
     if plain == content:
-        return found
-    tag = f"{{% {plain[1:]} %}}" if plain.startswith("%") else f"{{{{ {plain} }}}}"
-    hint = found[1] if found else f"write {tag}: a field of a missing field is missing, too"
-    return _said(content, "JavaScript", "")[0], hint
+        return known
+    return "JavaScript", known[
+        1
+    ] if known else f"{_repaired(repairs.in_braces(plain), names)}: a field of a missing field is missing, too"
 
 
-def _read_whole(content: str, languages: Sequence[tuple[str, Callable[[str], str]]]) -> tuple[str, str] | None:
-    for language, read in languages:
-        if written := read(content):
-            return _said(content, language, written)
-    return None
+def _strict(content: str, names: Collection[str]) -> _Known | None:
+    """An expression with ``===``, and whatever else it has."""
+    is_strict = _STRICT.search(scripts.QUOTED.sub("", content)) is not None
+    written = repairs.repaired(content, names) if is_strict else ""
+    return ("JavaScript", repairs.in_braces(written)) if written else None
 
 
-def _read_by_pattern(content: str) -> tuple[str, str] | None:
+def _read_whole(content: str, languages: Sequence[tuple[str, Callable[[str], str]]]) -> _Known | None:
+    return next(((language, written) for language, read in languages if (written := read(content))), None)
+
+
+def _read_by_pattern(content: str) -> _Known | None:
     for pattern, language, remedy in _WRITTEN:
         if match := pattern.match(content):
-            groups = [(group or "").strip() for group in match.groups()]
-            return _said(content, language, remedy.format(*groups))
+            return language, remedy.format(*((group or "").strip() for group in match.groups()))
     return None
-
-
-def _said(content: str, language: str, remedy: str) -> tuple[str, str]:
-    message = f'"{content.removeprefix("%")}" is written in the syntax of {language}'
-    return message, f"write {_ROOTED.sub('', remedy)}"

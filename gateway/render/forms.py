@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.render import calls
 from gateway.render.filters import FILTERS
+from gateway.render.formats import strftime
 from gateway.render.sandbox import TEXT_METHODS
 from gateway.wording import folded, suggest
 
@@ -87,8 +88,6 @@ _ASKED: Final[Mapping[str, str]] = {
     "int": "{0} is integer",
     "bool": "{0} is boolean",
 }
-#: Parts of a date as JavaScript and its likes write them.
-_PARTS: Final = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
 #: What is given where nothing was, by the form.
 _GIVEN: Final = {_DATE: '"%d.%m.%Y"', _SUM: '"price"'}
 
@@ -138,7 +137,7 @@ def _opposite(written: str) -> str:
 
 def _filled(written: str, value: str, arguments: Sequence[str]) -> str:
     if written == _DATE:
-        arguments = [re.sub("|".join(_PARTS), lambda part: _PARTS[part[0]], each) for each in arguments]
+        arguments = [each[:1] + (strftime(each[1:-1]) or each[1:-1]) + each[-1:] for each in arguments]
     # A remedy is a template, too, where something was left out.
     missing = [_GIVEN.get(written, '"..."')] * 2
     return f"write {written.format(value, *arguments, *missing)}"

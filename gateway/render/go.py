@@ -20,6 +20,7 @@ _OF_JINJA: Final = re.compile(r"%(?:(?P<end>end\w*)|for\s+(?P<one>\w+)\s+in\b|(?
 
 #: What compares two operands.
 _COMPARING: Final = {"eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_ENDINGS: Final = {"hasprefix": "startswith", "hassuffix": "endswith"}
 _JOINING: Final = frozenset({"and", "or"})
 #: Functions with a filter that does the same.
 _FILTERS: Final[Mapping[str, str]] = {
@@ -140,6 +141,20 @@ def _in_json(name: str) -> str:
 
 # --- expressions ---
 
+#: How a call begins whose arguments follow without parentheses.
+_CALLED_BARE: Final = re.compile(
+    r"(?:eq|ne|gt|ge|lt|le|and|or|hasPrefix|hasSuffix|contains|default|len|index|printf|upper|lower|title|trim|toJson)"
+    r"\s+[\w\"(.`]"
+)
+
+
+def call(text: str) -> str:
+    """``hasPrefix "+49" attrs.phone`` as ``attrs.phone.startswith("+49")``; empty if it is not such a call."""
+    try:
+        return _expression(text, _Block("", "payload")) if _CALLED_BARE.match(text) else ""
+    except (_Other, IndexError):
+        return ""
+
 
 def _expression(text: str, around: _Block) -> str:
     tokens = list(_tokens(text))
@@ -221,6 +236,10 @@ def _called(name: str, arguments: Sequence[str]) -> str:
             return f" {word} ".join(arguments)
         case "not", [value]:
             return f"not {value}"
+        case "hasprefix" | "hassuffix", [part, value]:
+            return f"{value}.{_ENDINGS[name.lower()]}({part})"
+        case "contains", [part, value]:
+            return f"{part} in {value}"
         case "index", [value, *keys] if keys:
             return value + "".join(f"[{key}]" for key in keys)
         case "printf", ['"%s"' | '"%d"' | '"%v"' | '"%q"', value]:

@@ -191,6 +191,18 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return _searching(test, pattern, hint=forms.denied)
         case nodes.Filter(name=name) if name not in FILTERS:
             return Refused(node.lineno, f'unknown filter "{name}"', _instead_of_filter(node))
+        case nodes.Getattr(node=nodes.Const(value=int() | float() as number), attr=name) if not isinstance(
+            number, bool
+        ):
+            return Refused(
+                node.lineno,
+                f"a number has no fields, and {number}.{name} is one of {number}",
+                "name a root first: payload.name",
+            )
+        case nodes.Getitem(node=inner, arg=nodes.Tuple(items=[])):
+            return Refused(
+                node.lineno, f"{shown(inner)}[] names no element", f"write {shown(inner)}[0] for the first one"
+            )
         case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
             return _misread(node.lineno, name, first)
         case nodes.Mod(left=nodes.Const(value=str())):

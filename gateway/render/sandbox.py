@@ -211,6 +211,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return field(obj, path, argument)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(obj, UndefinedField):
+            raise _uncallable(obj)
         spend = budget_of(context).spend
         arguments = (*args, *kwargs.values())
         spend(sum(map(size, arguments)))
@@ -231,7 +233,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         for side in (left, right):
             if isinstance(side, UndefinedField):
-                raise side.trouble()
+                other = right if side is left else left
+                raise side.trouble_with_default('"..."' if isinstance(other, str) else "0")
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             budget_of(context).spend(len(left) + len(right))
             return joined((left, right), ("", ""), self.escaper(context))
@@ -241,6 +244,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}")
         return _ARITHMETIC[operator](left, right)
+
+
+def _uncallable(method: UndefinedField) -> Trouble:
+    """The error for a method of a missing field, or of what is no text."""
+    of, _, name = method.path.rpartition(".")
+    if "." in of and name in TEXT_METHODS:
+        return Trouble(f'{of} is not a text, and only a text has .{name}(): write ({of} | default("") | string)')
+    return method.trouble_with_default(in_parentheses=True)
 
 
 def _bounded(value: float) -> int | float:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-_QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
+QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 _OPENING, _CLOSING = "([{", ")]}"
 _EQUAL: Final = re.compile(r"([!=])==")
 
@@ -29,7 +29,7 @@ def ternary(text: str) -> str:
         return f"{condition} | default({otherwise}, true)"
     written = f"{_inner(then)} if {condition} else {_inner(otherwise)}"
     # A question inside another expression is still one of JavaScript.
-    return "" if "?" in _QUOTED.sub("", written) else written
+    return "" if "?" in QUOTED.sub("", written) else written
 
 
 def _inner(text: str) -> str:
@@ -59,7 +59,7 @@ def outside(text: str, sign: str, at: int) -> int:
     """Where a sign is outside of texts and brackets; -1 if it is nowhere."""
     depth = 0
     while at < len(text):
-        if quoted := _QUOTED.match(text, at):
+        if quoted := QUOTED.match(text, at):
             at = quoted.end()
             continue
         if text[at] == sign and not depth:

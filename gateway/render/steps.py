@@ -210,8 +210,15 @@ def compute(context: Context, left: object, operator: str, paths: tuple[str, str
     try:
         return _sandbox(context).call_binop(context, operator, left, right)
     except Trouble as trouble:
-        remedies = [*_as_numbers((left, right), paths), *_joining(left, operator, right)]
-        if not remedies or trouble.quoted:
+        nulls = [
+            f"{path} | default(0)"
+            for each, path in zip((left, right), paths, strict=True)
+            if each is None and _FIELD.fullmatch(path)
+        ]
+        remedies = (
+            [" and ".join(nulls)] if nulls else [*_as_numbers((left, right), paths), *_joining(left, operator, right)]
+        )
+        if not remedies or trouble.quoted or any(isinstance(side, UndefinedField) for side in (left, right)):
             raise
         raise Trouble(f"{trouble.text}: write {', or '.join(remedies)}") from None
 
@@ -238,10 +245,31 @@ _FIELD: Final = re.compile(r"[\w.\[\]']+")
 
 @pass_context
 def _tojson(context: Context, value: object) -> object:
+    if isinstance(value, UndefinedField):
+        raise _missing(value, "tojson")
     return tojson(value, _escape_of(context), budget_of(context).spend)
 
 
-def _guarded(function: Callable[..., object]) -> Callable[..., object]:
+#: What a filter can make something of where a field is missing, by the name of the filter; others read any text.
+_DEFAULTS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("abs", "float", "int", "money", "number", "round"), "0"),
+    **dict.fromkeys(
+        ("batch", "count", "first", "groupby", "join", "last", "length", "lines", "list", "map", "max"), "[]"
+    ),
+    **dict.fromkeys(("min", "rejectattr", "reverse", "selectattr", "sort", "sum", "sum_of", "unique"), "[]"),
+    **dict.fromkeys(("dictsort", "items"), "{}"),
+    "tojson": "none",
+}
+
+
+def _missing(value: UndefinedField, name: str) -> Trouble:
+    """The error for a missing field that a filter reads: a default after the filter would come too late."""
+    if name == "date":
+        return Trouble(f'the event has no field {value.path}: add default="..." to the arguments of date')
+    return value.trouble_with_default(_DEFAULTS.get(name, '"..."'))
+
+
+def _guarded(function: Callable[..., object], name: str) -> Callable[..., object]:
     looks_inside, writes = "spend" in signature(function).parameters, "markup" in signature(function).parameters
     has_default = "default" in signature(function).parameters
     at_once, dear = function in AT_ONCE, PRICES.get(function, 0)
@@ -252,7 +280,7 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
         if isinstance(value, UndefinedField):
             if has_default and "default" in kwargs:
                 return kwargs["default"]
-            raise value.trouble()
+            raise _missing(value, name)
         spend = budget_of(context).spend
         arguments = sum(map(size, (*args, *kwargs.values())))
         spend(
@@ -274,7 +302,7 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
 
 def _map() -> Callable[..., object]:
     """``map``: a field of objects; of texts and numbers, what the filter of that name makes of each."""
-    of_fields = _guarded(FILTERS["map"])
+    of_fields = _guarded(FILTERS["map"], "map")
 
     @pass_context
     @wraps(FILTERS["map"])
@@ -297,7 +325,7 @@ def _map() -> Callable[..., object]:
 _PLAIN: Final = str | int | float
 
 STEPS: Mapping[str, Callable[..., object]] = {
-    **{name: _guarded(function) for name, function in FILTERS.items()},
+    **{name: _guarded(function, name) for name, function in FILTERS.items()},
     "default": default,
     "map": _map(),
     "tojson": _tojson,

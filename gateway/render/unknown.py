@@ -62,7 +62,9 @@ class _Reader:
     def __init__(self, tree: nodes.Template, roots: Collection[str]) -> None:
         self._roots = sorted(roots)
         self._called = {id(call.node): [*map(shown, call.args)] for call in tree.find_all(nodes.Call)}
-        self._above = {id(each.node): each for each in tree.find_all(nodes.Getattr)}
+        self._above = {id(each.node): each for each in _steps(tree)}
+        self._keyed = {id(each.arg): each for each in tree.find_all(nodes.Getitem)}
+        self._compared = {id(each) for each in _compared(tree)}
         self._scopes = list(_scopes(tree))
         self._assigned = list(_assigned(tree))
 
@@ -74,7 +76,7 @@ class _Reader:
             return None
         loops = tuple(scope.loop for scope in around if scope.loop is not None)
         above = self._above.get(id(name))
-        if name.name in MODULES and above is not None and (arguments := self._called.get(id(above))):
+        if name.name in MODULES and isinstance(above, nodes.Getattr) and (arguments := self._called.get(id(above))):
             return Unknown(name.lineno, f"{name.name}.{above.attr}", "", loops, _of_module(above.attr, arguments))
         return Unknown(name.lineno, name.name, self._path(name), loops, self._hint(name, variables))
 
@@ -95,7 +97,28 @@ class _Reader:
         meant = meant or closest(name.name, [*declared, *self._roots], closeness=0.7)
         if meant in declared:
             return f'did you mean "{meant}{self._path(name).removeprefix(name.name)}"?'
+        if (key := self._keyed.get(id(name))) is not None:
+            return f"write {shown(key.node)}.{name.name}"
+        if id(name) in self._compared and self._path(name) == name.name and name.name not in INSTEAD_OF_NAMES:
+            return f'put it in quotes: "{name.name}"'
         return _instead_of(name.name, [*self._roots, *variables], self._called.get(id(name)))
+
+
+def _steps(tree: nodes.Template) -> Iterator[nodes.Getattr | nodes.Getitem]:
+    """Steps by a name or a number that is written out."""
+    yield from tree.find_all(nodes.Getattr)
+    for node in tree.find_all(nodes.Getitem):
+        if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str | int):
+            yield node
+
+
+def _compared(tree: nodes.Template) -> Iterator[nodes.Node]:
+    """What fields are compared with: the right side of ``==``, and what a list on that of ``in`` has."""
+    for operand in tree.find_all(nodes.Operand):
+        if operand.op in ("eq", "ne"):
+            yield operand.expr
+        if isinstance(operand.expr, nodes.List):
+            yield from operand.expr.items
 
 
 def _make_known(tree: nodes.Template) -> None:

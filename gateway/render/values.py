@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from typing import Any, Never, Self
 from urllib.parse import quote
 
 import msgspec
@@ -68,6 +68,10 @@ def _quoted(value: str | float, hide: Escaper) -> str:
     return f'"{excerpt(text)}"' if isinstance(value, str) else excerpt(text)
 
 
+#: A field as it is shown, which can be copied.
+_FIELD = re.compile(r"[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|'[^']*')\])*")
+
+
 class UndefinedField(Undefined):
     """A missing field: false in a condition, and so is every field of it; an error where its value is needed."""
 
@@ -85,8 +89,31 @@ class UndefinedField(Undefined):
     def trouble(self) -> Trouble:
         return Trouble(self._undefined_message)
 
+    def trouble_with_default(self, default: str = '"..."', *, in_parentheses: bool = False) -> Trouble:
+        """The same where a default at the end of the expression would come too late: right after the field."""
+        if self._undefined_hint or not _FIELD.fullmatch(self.path):
+            return self.trouble()
+        written = f"{self.path} | default({default})"
+        return Trouble(f"the event has no field {self.path}: write {f'({written})' if in_parentheses else written}")
+
     def __str__(self) -> str:
         raise self.trouble()
+
+    def _compared(self, *others: Any, **_: Any) -> Never:
+        raise self.trouble_with_default('"..."' if isinstance(others[0], str) else "0")
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
+
+    def _parted(self, *_: Any, **__: Any) -> Never:
+        # A part of a text. A field of a missing field is missing, too, and looked up elsewhere.
+        raise self.trouble_with_default(in_parentheses=True)
+
+    __getitem__ = _parted
+
+    def _negated(self, *_: Any, **__: Any) -> Never:
+        raise self.trouble_with_default("0", in_parentheses=True)
+
+    __neg__ = __pos__ = _negated
 
 
 class Omit:
@@ -151,14 +178,24 @@ def readable(value: object, path: str = "") -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    raise _unreadable(value, path or "the value")
+    raise _unreadable(value, path or _UNNAMED)
+
+
+#: What a filter is given, which does not know how it is written.
+_UNNAMED = "the value"
+#: A value with a default, as it is shown.
+_DEFAULTED = re.compile(r"\((.+) \| default\)")
 
 
 def _unreadable(value: object, path: str) -> Trouble:
     match value:
         case UndefinedField():
-            return value.trouble()
+            return value.trouble() if path == value.path else value.trouble_with_default()
+        case None if path == _UNNAMED:
+            return Trouble(f"{path} is null: {REMEDY} before the filter")
         case None:
+            if (of := _DEFAULTED.fullmatch(path)) is not None:
+                return Trouble(f'{of[1]} is missing or null, and so is its default: write {of[1]} | default("...")')
             return Trouble(f"{path} is null: {REMEDY}")
         case Mapping():
             return Trouble(f"{path} is an object: name one of its fields, or write | tojson")
@@ -257,6 +294,9 @@ def weigh(value: object, spend: Spend) -> None:
 
 def joined(parts: Sequence[object], paths: Sequence[str], escape: Escaper) -> str:
     """The parts as one text. Next to the author's own markup, which stays markup, the other parts are escaped."""
+    for part in parts:
+        if isinstance(part, UndefinedField):
+            raise part.trouble_with_default()
     texts = [readable(part, path) for part, path in zip(parts, paths, strict=True)]
     if any(isinstance(text, Escaped) for text in texts):
         output = "".join(text.output if isinstance(text, Escaped) else escape(text) for text in texts)

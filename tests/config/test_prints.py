@@ -31,7 +31,8 @@ FOREIGN = {
 def warnings(folder, kind, content):
     path = folder / "routes.yaml"
     path.write_text(FILE.format(keys=examples.written(KINDS[kind], "s3cr3t"), content=content))
-    return [each for each in load(path, environ={}).warnings if "markup" in each.message or "round" in each.message]
+    said = ("markup", "round", "date(")
+    return [each for each in load(path, environ={}).warnings if any(word in each.message for word in said)]
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
@@ -92,3 +93,35 @@ def test_a_file_is_looked_at_too(tmp_path, name, text, count):
 def test_a_number_that_is_printed_rounded_gets_its_decimals_as_advice(tmp_path, kind, content, count):
     found = warnings(tmp_path, kind, content)
     assert [each.hint for each in found] == ["write number(2) to print decimals"] * count
+
+
+@pytest.mark.parametrize("content", ["text: |\n      {}", "body:\n      n: |\n        {}"])
+@pytest.mark.parametrize(
+    ("format", "right"),
+    [
+        ("DD.MM.YYYY", "%d.%m.%Y"),
+        ("dd.MM.yyyy", "%d.%m.%Y"),
+        ("YYYY-MM-DD HH:mm", "%Y-%m-%d %H:%M"),
+        ("yyyy-MM-dd'T'HH:mm:ss", "%Y-%m-%dT%H:%M:%S"),
+        ("YYYY-MM-DDTHH:mm:ssZ", "%Y-%m-%dT%H:%M:%S%z"),
+        ("MMM D, YYYY h:mm A", "%b %d, %Y %I:%M %p"),
+        ("d.m.Y H:i", "%d.%m.%Y %H:%M"),
+        ("short", "%d.%m.%Y"),
+    ],
+)
+def test_a_format_of_a_date_without_its_signs_is_reported_with_them(tmp_path, content, format, right):
+    tag = f'{{{{ attrs.created_at | date("{format}") }}}}'
+    (found,) = warnings(tmp_path, "http", content.replace("{}", tag))
+    assert found.message == f'date("{format}") prints the format itself: the parts of a date begin with %'
+    assert found.hint == f'write date("{right}")'
+    pasted = content.replace("{}", tag.replace(format, right))
+    assert warnings(tmp_path, "http", pasted) == []
+
+
+@pytest.mark.parametrize("name", ["a.txt.j2", "a.json.j2"])
+def test_a_format_of_a_date_is_read_in_files_too(tmp_path, name):
+    (tmp_path / "templates").mkdir()
+    text = "{{ attrs.created_at | date('YYYY') }}"
+    (tmp_path / "templates" / name).write_text(f'{{"at": "{text}"}}' if "json" in name else text)
+    (found,) = warnings(tmp_path, "http", f"template: {name}")
+    assert found.hint == "write date('%Y')"

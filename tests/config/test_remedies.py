@@ -6,11 +6,14 @@ import pytest
 
 from gateway.config import load
 from gateway.errors import ConfigError
+from gateway.render import repairs
 
 HEAD = """version: 1
 sources:
   shop: {preset: shopify, secret: "${HUSH}"}
   git: {preset: github, secret: "${HUSH}"}
+  crm: {preset: xobito, secret: "${HUSH}"}
+  chat: {preset: meta, secret: "${HUSH}"}
   pay: {preset: stripe, secret: "${HUSH}"}
   alerts: {preset: alertmanager, secret: "${HUSH}"}
   own: {verify: {token: {header: x-token}}, secret: "${HUSH}", samples: samples, type: "{payload.kind}"}
@@ -278,3 +281,95 @@ def test_a_tag_of_another_language_is_reported_where_it_is(problems, source, mat
     whole = lines[at] if "endfor" not in right else tag
     pasted = [*lines[:at], right if "range" in whole else whole.replace(tag, right), *lines[at + 1 :]]
     assert problems(written(source, match, *pasted)) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "match", "template", "right"),
+    [
+        # A value of another product's step is where the samples of the source have it.
+        ("crm", "contact.created", '{{ $node["Webhook"].json["phone"] }}', "{{ attrs.phone }}"),
+        ("crm", "contact.created", '{{ $("Webhook").item.json.body.phone }}', "{{ attrs.phone }}"),
+        ("crm", "contact.created", "{{ .firstname }}", "{{ attrs.firstname }}"),
+        ("crm", "contact.created", "{{1.phone}}", "{{ attrs.phone }}"),
+        ("crm", "contact.created", "{{1.data.phone}}", "{{ payload.data.attributes.phone }}"),
+        ("shop", "orders/create", "{{ payload.line_items[].title }}", '{{ payload.line_items | map("title") | join(", ") }}'),
+        ("shop", "orders/create", "{% for item of payload.line_items %}{{ item.title }}{% endfor %}", "{% for item in payload.line_items %}"),
+        ("shop", "orders/create", "{{#each payload.line_items}}{{ title }}{{/each}}", "{% for one in payload.line_items %}{{ one.title }}{% endfor %}"),
+        ("shop", "orders/create", "{{#each payload.shipping_lines}}- {{/each}}", "{% for one in payload.shipping_lines %}{{ one.title }}{% endfor %}"),
+        ("crm", "contact.created", '{{ attrs.firstname | default "unknown" }}', '{{ attrs.firstname | default("unknown") }}'),
+        ("crm", "contact.created", "{{ attrs.firstname | truncate 10 }}", "{{ attrs.firstname | truncate(10) }}"),
+        ("crm", "contact.created", "{% if attrs.type = lead %}x{% endif %}", '{% if attrs.type == "lead" %}'),
+        ("crm", "contact.created", '{% if attrs.type === "lead" && attrs.phone %}x{% endif %}', '{% if attrs.type == "lead" and attrs.phone %}'),
+        ("crm", "contact.created", "{% if attrs.type %}x{% fi %}", "{% endif %}"),
+        ("chat", "messages.text", "{{ entry[0].changes[0].value.messages[0].text.body }}", "payload.value.messages[0].text.body"),
+        ("chat", "messages.text", "{{ payload.entry[0].changes[0].value.messages[0].text.body }}", "payload.value.messages[0].text.body"),
+        ("git", "push", "{{ payload[ref] }}", "payload.ref"),
+        ("git", "push", "{{ commits[0].id }}", "payload.commits[0].id"),
+    ],
+)  # fmt: skip
+def test_a_tag_that_is_replaced_by_its_remedy_is_in_order(problems, source, match, template, right):
+    (problem,) = problems(written(source, match, template))
+    assert re.search(r"(?:write |did you mean \")(.*?)(?:\"\?|; known.*)?\)?$", said(problem))[1] == right
+    is_whole = "endfor" in right
+    wrong = template if is_whole else _refused_in(template)
+    assert (
+        problems(written(source, match, template.replace(wrong, right if right[0] == "{" else f"{{{{ {right} }}}}")))
+        == ()
+    )
+
+
+def _refused_in(template):
+    tags = re.findall(r"\{%.*?%\}|\{\{.*?\}\}", template)
+    return next(
+        tag
+        for tag in tags
+        if not repairs.is_of_jinja(f"%{tag[2:-2].strip()}" if tag[1] == "%" else tag[2:-2].strip()) or len(tags) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "remedy"),
+    [
+        ("FIELD / 100", "FIELD | default(0)"),
+        ("FIELD | number(2)", "FIELD | default(0)"),
+        ("FIELD ~ 'a'", 'FIELD | default("...")'),
+    ],
+)
+def test_a_default_is_proposed_at_the_field_where_one_at_the_end_would_come_too_late(problems, expression, remedy):
+    field = "payload.data.object.amount_due"
+    (problem,) = problems(written("pay", "**", f"{{{{ {expression.replace('FIELD', field)} }}}}"))
+    assert problem.message.endswith(f"may lack {field}")
+    assert problem.hint == f"write {remedy.replace('FIELD', field)}"
+    pasted = expression.replace("FIELD", remedy).replace("FIELD", field)
+    assert problems(written("pay", "**", f"{{{{ {pasted} }}}}")) == ()
+
+
+def test_a_default_of_a_date_is_one_of_its_arguments(problems):
+    (problem,) = problems(written("pay", "**", "{{ payload.data.object.period_end | date('%Y') }}"))
+    assert problem.hint == 'add default="..." to the arguments of date'
+    assert problems(written("pay", "**", "{{ payload.data.object.period_end | date('%Y', default=\"...\") }}")) == ()
+
+
+def test_a_default_that_is_null_is_not_asked_for_another_default(problems):
+    (problem,) = problems(written("crm", "contact.created", "{{ attrs.email | default(none) }}"))
+    assert problem.message.endswith(
+        'attrs.email is missing or null, and so is its default: write attrs.email | default("...")'
+    )
+    assert problems(written("crm", "contact.created", '{{ attrs.email | default("...") }}')) == ()
+
+
+@pytest.mark.parametrize(
+    ("expression", "right"),
+    [
+        ('attrs.phone =~ "^\\\\+49"', "attrs.phone.startswith('+49')"),
+        ("attrs.type = lead", 'attrs.type == "lead"'),
+        ('hasPrefix "+49" attrs.phone', 'attrs.phone.startswith("+49")'),
+        ('attrs.phone starts with "+49"', 'attrs.phone.startswith("+49")'),
+        ("attrs.type == lead", '"lead"'),
+    ],
+)
+def test_a_condition_that_is_replaced_by_its_remedy_is_in_order(problems, expression, right):
+    route = "  - source: crm\n    match: contact.created\n    to: log\n    text: x\n    if: {}\n"
+    (problem,) = problems(route.format(expression))
+    assert problem.hint.removeprefix("write ").removeprefix("put it in quotes: ") == right
+    assert problems(route.format(expression.replace("lead", right) if right == '"lead"' else right)) == ()

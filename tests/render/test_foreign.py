@@ -1,9 +1,11 @@
 """Syntax of other products is refused with its form in Jinja."""
 
+import re
+
 import pytest
 
 from gateway.destinations.escapes import no_escape
-from gateway.render import TemplateText
+from gateway.render import TemplateText, repairs
 from gateway.render.filters import FILTERS
 from gateway.render.foreign import INSTEAD_OF
 from gateway.render.scripts import ternary
@@ -73,13 +75,33 @@ CASES = [
     ("{{#if paid}}yes{{/if}}", "Handlebars", "{% if payload.paid %}"),
     ("{{#unless paid}}no{{/unless}}", "Handlebars", "{% if not payload.paid %}"),
     ("{{#each items}}{{this.sku}}{{/each}}", "Handlebars", "{% for one in payload.items %}"),
+    ("{{#each items}}{{ sku }}{{/each}}", "Handlebars", "{% for one in payload.items %}{{ one.sku }}{% endfor %}"),
+    ("{{#each items}}{{this.sku}}{{/each}}", "Handlebars", "{% for one in payload.items %}{{ one.sku }}{% endfor %}"),
+    ("{{#each tags}}{{this}}{{/each}}", "Handlebars", "{% for one in payload.tags %}{{ one }}{% endfor %}"),
     ("{{{ name }}}", "Handlebars", "{{ name }}"),
     ("{{this.sku}}", "Handlebars", "{{ one.sku }}"),
     ("{{!-- a comment --}}", "Handlebars", "{# a comment #}"),
     ("{{> header}}", "Handlebars", '{% include "header.txt.j2" %}'),
     ("{{ $json.body.name }}", "n8n", "{{ payload.name }}"),
     ('{{ $json["first name"] }}', "n8n", '{{ payload["first name"] }}'),
-    ('{{ $node["Webhook"].json.x }}', "n8n", "no other step"),
+    ('{{ $node["Webhook"].json.x }}', "n8n", "{{ payload.x }}"),
+    ('{{ $node["Webhook"].json["phone"] }}', "n8n", "{{ payload.phone }}"),
+    ('{{ $("Webhook").item.json.body.phone }}', "n8n", "{{ payload.phone }}"),
+    ("{{ $('My Hook').first().json.body['a b'] }}", "n8n", "{{ payload['a b'] }}"),
+    ("{{ $input.item.json.items[0].sku }}", "n8n", "{{ payload.items[0].sku }}"),
+    ("{{ $json.query.id }}", "n8n", "{{ query.id }}"),
+    ("{{ $json.a || $json.b }}", "n8n", "{{ payload.a or payload.b }}"),
+    ("{{ $json.a ? 'x' : 'y' }}", "n8n", "{{ 'x' if payload.a else 'y' }}"),
+    ("{{ $json.a.toUpperCase() }}", "n8n", "{{ payload.a | upper }}"),
+    ("{% if $json.a === 1 && $json.b %}x{% endif %}", "n8n", "{% if payload.a == 1 and payload.b %}"),
+    ("{{ $now.toFormat('dd.MM.yyyy') }}", "n8n", '{{ event.received_at | date("%d.%m.%Y") }}'),
+    ("{{ $now }}", "n8n", "{{ event.received_at }}"),
+    ("{{ $workflow.name }}", "n8n", "a template cannot see the steps of a workflow"),
+    ("{{ $env.TOKEN }}", "n8n", "${NAME} outside the braces"),
+    ("{{1.phone}}", "Make", "{{ payload.phone }}"),
+    ("{{1.data.phone}}", "Make", "{{ payload.data.phone }}"),
+    ("{{ 12.items[].sku }}", "Make", '{{ payload.items | map("sku") | join(", ") }}'),
+    ('{{ ifempty(1.name; "none") }}', "Make", '{{ ifempty(payload.name, "none") }}'),
     ("{{ $json.headers['x-id'] }}", "n8n", '{{ headers["x-id"] }}'),
     ('{{ attrs.name | default: "x" }}', "Liquid", '{{ attrs.name | default("x") }}'),
     ('{{ attrs.at | date: "%Y" }}', "Liquid", '{{ attrs.at | date("%Y") }}'),
@@ -101,16 +123,25 @@ CASES = [
     ("{{ .payload.name }}", "Go", "{{ payload.name }}"),
     ("{{ if .attrs.ok }}yes{{ end }}", "Go", "{% if attrs.ok %}"),
     ('{{ printf "%s" payload.name }}', "Go", "{{ payload.name }}"),
-    ("{% if attrs.a %}x{% end %}", "Go", "{% endif %}"),
     ("{{#if payload.paid}}yes{{/if}}", "Handlebars", "{% if payload.paid %}"),
     ("{{#each attrs.items}}{{this.sku}}{{/each}}", "Handlebars", "{% for one in attrs.items %}"),
-    ('{{ $json["body"]["name"] }}', "n8n", '{{ payload["name"] }}'),
+    ('{{ $json["body"]["name"] }}', "n8n", "{{ payload.name }}"),
     ("{{ $json.items[0].sku }}", "n8n", "{{ payload.items[0].sku }}"),
     ("{{ attrs.a !== 1 }}", "JavaScript", "{{ attrs.a != 1 }}"),
     ("{% if attrs.a === 1 %}x{% endif %}", "JavaScript", "{% if attrs.a == 1 %}"),
+    ('{% if attrs.a === "x" && !attrs.b %}x{% endif %}', "JavaScript", '{% if attrs.a == "x" and not attrs.b %}'),
+    ('{{ attrs.a === "===" || attrs.b !== 2 }}', "JavaScript", '{{ attrs.a == "===" or attrs.b != 2 }}'),
+    (
+        "{% for x in attrs.l %}{% if attrs.a === x && x !== y %}x{% endif %}{% endfor %}",
+        "JavaScript",
+        '{% if attrs.a == x and x != "y" %}',
+    ),
+    ("{{ attrs.a?.b === 1 && attrs.c }}", "JavaScript", "{{ attrs.a.b == 1 and attrs.c }}"),
     ("{% if attrs.a %}x{% else if attrs.b %}y{% endif %}", "JavaScript", "{% elif attrs.b %}"),
     ("{{ attrs.items.map(x => x.sku) }}", "JavaScript", '{{ attrs.items | map("sku") | join(", ") }}'),
     ("{{ attrs.items[*].sku }}", "JSONPath", '{{ attrs.items | map("sku") | join(", ") }}'),
+    ("{{ attrs.items[].sku }}", "JSONPath", '{{ attrs.items | map("sku") | join(", ") }}'),
+    ("{% for x in attrs.items[] %}x{% endfor %}", "JSONPath", "{% for x in attrs.items %}"),
     ("{{ $.order.id }}", "JSONPath", "{{ payload.order.id }}"),
     ("{% if attrs.a %}x{% elseif attrs.b %}y{% endif %}", "Twig", "{% elif attrs.b %}"),
     ("{{ attrs.a.toFixed(2) }}", "JavaScript", "{{ attrs.a | number(2) }}"),
@@ -159,6 +190,7 @@ CASES = [
     ),
     ("{% for i in attrs.a %}{{ forloop.rindex }}{% endfor %}", "Liquid", "{{ loop.revindex }}"),
     ('{% if attrs.a contains "x" %}y{% endif %}', "Liquid", '{% if "x" in attrs.a %}'),
+    ('{% if attrs.a contains "x" && attrs.b %}y{% endif %}', "Liquid", '{% if "x" in attrs.a and attrs.b %}'),
     ('{% if attrs.b %}{% elsif attrs.a contains "x" %}y{% endif %}', "Liquid", '{% elif "x" in attrs.a %}'),
     ("{% if attrs.a == blank %}y{% endif %}", "Liquid", "{% if not attrs.a %}"),
     ("{% if attrs.a != empty %}y{% endif %}", "Liquid", "{% if attrs.a %}"),
@@ -178,7 +210,20 @@ def test_a_question_with_another_one_in_an_expression_of_it_is_not_said(expressi
 
 
 #: Remedies that stand for more than they say, or name a file that is not there.
-NOT_WHOLE = ("{{ one", "{{ name }}", "header", "parentheses", "other step", "No. ", "{% endif %} or", '"..."')
+NOT_WHOLE = (
+    '!= "y"',
+    "{{ one",
+    "{{ name }}",
+    "header",
+    "parentheses",
+    "ifempty",
+    "query",
+    "workflow",
+    "outside",
+    "No. ",
+    "{% endif %} or",
+    '"..."',
+)
 
 
 @pytest.mark.parametrize(("source", "form"), [(source, form) for source, _, form in CASES])
@@ -257,6 +302,120 @@ def test_a_filter_of_other_templates_gets_what_to_write_instead(templates, name)
     assert name not in FILTERS
     problem = refusal(templates.text, TemplateText(f"{{{{ attrs.a | {name} }}}}", HERE), no_escape)
     assert (problem.message, problem.hint) == (f'unknown filter "{name}"', INSTEAD_OF[name])
+
+
+#: What nothing but Jinja's own refusal tells apart, and what is to be written.
+REPAIRED = [
+    ('{{ attrs.a | default "x" }}', '{{ attrs.a | default("x") }}'),
+    ("{{ attrs.a | truncate 10 }}", "{{ attrs.a | truncate(10) }}"),
+    ('{{ attrs.a | replace "a" "b" | upper }}', '{{ attrs.a | replace("a", "b") | upper }}'),
+    ('{{ default "x" attrs.a }}', '{{ attrs.a | default("x") }}'),
+    ('{% if hasPrefix "+49" attrs.a %}x{% endif %}', '{% if attrs.a.startswith("+49") %}'),
+    ('{% if hasSuffix "9" attrs.a %}x{% endif %}', '{% if attrs.a.endswith("9") %}'),
+    ('{% if contains "9" attrs.a %}x{% endif %}', '{% if "9" in attrs.a %}'),
+    ('{% if eq attrs.a "x" %}y{% endif %}', '{% if attrs.a == "x" %}'),
+    ('{% if and (eq attrs.a "x") attrs.b %}y{% endif %}', '{% if (attrs.a == "x") and attrs.b %}'),
+    ('{% if attrs.a starts with "+49" %}x{% endif %}', '{% if attrs.a.startswith("+49") %}'),
+    ('{% if attrs.b and attrs.a startsWith "+49" %}x{% endif %}', '{% if attrs.b and attrs.a.startswith("+49") %}'),
+    ('{% if attrs.a does not end with "9" %}x{% endif %}', '{% if not attrs.a.endswith("9") %}'),
+    ('{% if attrs.a includes "x" %}y{% endif %}', '{% if "x" in attrs.a %}'),
+    ('{% if attrs.a =~ "^\\+49" %}x{% endif %}', "{% if attrs.a.startswith('+49') %}"),
+    ("{% if attrs.a !~ '9$' %}x{% endif %}", "{% if not attrs.a.endswith('9') %}"),
+    (
+        "{% if attrs.a matches 'a.c' %}x{% endif %}",
+        r"{% if (attrs.a | regex_replace('(?s)^.*?(?:(a.c).*)?$', '\\1')) %}",
+    ),
+    ("{% if attrs.a = lead %}x{% endif %}", '{% if attrs.a == "lead" %}'),
+    ("{% if attrs.a = attrs.b and attrs.c = 1 %}x{% endif %}", "{% if attrs.a == attrs.b and attrs.c == 1 %}"),
+    ('{% if attrs.a | number(point=",") = 1 %}x{% endif %}', '{% if attrs.a | number(point=",") == 1 %}'),
+    ("{% for x in attrs.l %}{% if x = y-z %}x{% endif %}{% endfor %}", '{% if x == "y-z" %}'),
+    ("{% for x in attrs.l %}{% if attrs.a = x %}x{% endif %}{% endfor %}", "{% if attrs.a == x %}"),
+    ("{% if attrs.a <> 'x' AND NOT attrs.b %}x{% endif %}", "{% if attrs.a != 'x' and not attrs.b %}"),
+    ("{% if attrs.a gte 3 || attrs.b lt 2 %}x{% endif %}", "{% if attrs.a >= 3 or attrs.b < 2 %}"),
+    ("{{ attrs.a || attrs.b }}", "{{ attrs.a or attrs.b }}"),
+    ("{{ attrs.a | default(“x”) }}", '{{ attrs.a | default("x") }}'),
+    ("{% for x of attrs.l %}x{% endfor %}", "{% for x in attrs.l %}"),
+    ("{% for (const x of attrs.l) %}x{% endfor %}", "{% for x in attrs.l %}"),
+    ("{% foreach x in attrs.l %}x{% endfor %}", "{% for x in attrs.l %}"),
+    ("{% foreach attrs.l as x %}x{% endfor %}", "{% for x in attrs.l %}"),
+    ("{% foreach attrs.l as $k => $v %}x{% endfor %}", "{% for k, v in attrs.l | items %}"),
+    ("{% for attrs.l %}x{% endfor %}", "{% for one in attrs.l %}"),
+    ("{% if attrs.a %}x{% fi %}", "{% endif %}"),
+    ("{% if attrs.a %}x{% end if %}", "{% endif %}"),
+    ("{% for x in attrs.l %}x{% endforeach %}", "{% endfor %}"),
+]
+
+
+@pytest.mark.parametrize(("source", "right"), REPAIRED)
+def test_a_tag_that_jinja_refuses_is_put_right_as_a_whole(templates, source, right):
+    problem = refusal(templates.text, TemplateText(f"Hello {source}", HERE), no_escape)
+    assert problem.hint == f"write {right}"
+
+
+@pytest.mark.parametrize(("source", "right"), REPAIRED)
+def test_a_tag_that_was_put_right_is_accepted(templates, source, right):
+    wrong = next(tag for tag in re.findall(r"\{%.*?%\}|\{\{.*?\}\}", source) if not repairs.is_of_jinja(content(tag)))
+    assert templates.text(TemplateText(source.replace(wrong, right), HERE), no_escape) is not None
+
+
+def content(tag):
+    """What a tag has inside, which begins with % if it is one of statements."""
+    return f"%{tag[2:-2].strip()}" if tag.startswith("{%") else tag[2:-2].strip()
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ attrs.id attrs.b }}", "{% if attrs.a = %}x{% endif %}", "{% for x of y z %}x{% endfor %}"]
+)
+def test_what_cannot_be_put_right_is_not_proposed(templates, source):
+    problem = refusal(templates.text, TemplateText(source, HERE), no_escape)
+    assert source[3:-3].split(" %}")[0] not in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ("long {{ attrs.id }} and {% if attrs.a %}x{% fi %}", "{% fi %}"),
+        ("long {{ attrs.id }} {% if attrs.a = b %}x{% endif %}", "{% if attrs.a = b %}"),
+        ("long {{ attrs.id }} {{ attrs.a || attrs.b }}", "{{ attrs.a ||"),
+        ("long {{ attrs.id }} {% foreach x in attrs.l %}x{% endfor %}", "{% foreach"),
+        ("long {{ attrs.id }} {% for x y %}x{% endfor %}", "{% for x y"),
+        ("long {{ attrs.id }} {{ attrs.id attrs.b }}", "{{ attrs.id attrs.b"),
+        ("long {{ attrs.id }} {% endif %}", "{% endif"),
+        ("long {{ attrs.id }} {{ attrs.a | default(1 }}", "{{ attrs.a | default(1"),
+    ],
+)
+def test_the_place_is_that_of_the_tag_on_a_long_line(templates, source, wrong):
+    problem = refusal(templates.text, TemplateText(source, HERE), no_escape)
+    assert problem.near == source[source.index(wrong) :]
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [("{% if attrs.a %}x{% end %}", "write {% endif %}"), ("{% for x in attrs.a %}x{% end %}", "write {% endfor %}")],
+)
+def test_an_end_that_does_not_say_of_what_is_of_no_other_language(templates, source, hint):
+    problem = refusal(templates.text, TemplateText(source, HERE), no_escape)
+    assert (problem.message, problem.hint) == ("{% end %} does not say what it ends", hint)
+
+
+@pytest.mark.parametrize(
+    ("expression", "right"),
+    [
+        ('hasPrefix "+49" attrs.a', 'attrs.a.startswith("+49")'),
+        ('attrs.a starts with "+49"', 'attrs.a.startswith("+49")'),
+        ('attrs.a =~ "^\\+49"', "attrs.a.startswith('+49')"),
+        ("attrs.a = lead", 'attrs.a == "lead"'),
+        ("attrs.a && !attrs.b", "attrs.a and not attrs.b"),
+    ],
+)
+def test_a_condition_is_put_right_without_braces(templates, expression, right):
+    assert refusal(templates.truth, TemplateText(expression, HERE)).hint == f"write {right}"
+    assert templates.truth(TemplateText(right, HERE)) is not None
+
+
+def test_a_bare_word_that_a_field_is_compared_with_is_a_text(templates):
+    problem = refusal(templates.text, TemplateText("{% if attrs.a == lead %}x{% endif %}", HERE), no_escape)
+    assert (problem.message, problem.hint) == ('unknown name "lead"', 'put it in quotes: "lead"')
 
 
 def test_an_expression_gets_its_form_without_braces(templates):

@@ -7,6 +7,7 @@ from typing import Final
 
 from jinja2.utils import missing
 
+from gateway.render import formats
 from gateway.render.filters.arguments import short, trouble_with
 from gateway.render.sandbox import MAX_BITS
 from gateway.render.values import Trouble, kind
@@ -98,6 +99,9 @@ def money(value: object, currency: object, point: object = ".", group: object = 
 
 def _written(number: Decimal, decimals: object, point: object, group: object) -> str:
     if not isinstance(decimals, int) or not 0 <= decimals <= MAX_DECIMALS:
+        if isinstance(decimals, str):
+            right = formats.decimals(decimals)
+            raise Trouble(f"number needs a count of decimals, and is given a text: write number({right or 2})")
         shown = str(decimals) if isinstance(decimals, int | float) else kind(decimals)
         raise Trouble(f"number with {shown} decimals: write 0 to {MAX_DECIMALS}")
     try:
