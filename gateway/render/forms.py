@@ -137,10 +137,16 @@ def _opposite(written: str) -> str:
 
 def _filled(written: str, value: str, arguments: Sequence[str]) -> str:
     if written == _DATE:
-        arguments = [each[:1] + (strftime(each[1:-1]) or each[1:-1]) + each[-1:] for each in arguments]
+        arguments = [_as_format(each) for each in arguments]
     # A remedy is a template, too, where something was left out.
     missing = [_GIVEN.get(written, '"..."')] * 2
     return f"write {written.format(value, *arguments, *missing)}"
+
+
+def _as_format(argument: str) -> str:
+    """A format of another language as strftime has it, if it is written out."""
+    right = strftime(argument[1:-1]) if argument[:1] in "'\"" else ""
+    return f"{argument[0]}{right}{argument[0]}" if right else argument
 
 
 def denied(hint: str) -> str:

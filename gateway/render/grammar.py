@@ -119,6 +119,7 @@ def _found(tree: nodes.Template, roots: Collection[str]) -> Iterator[Refused]:
         for each in unknown_names(tree, roots):
             yield Refused(each.line, f'unknown name "{each.name}"', each.hint, unknown=each)
     yield from _of_calls(tree)
+    yield from _of_numbers(tree)
     if "event" in roots:
         yield from _of_event(tree)
 
@@ -191,14 +192,6 @@ def _of_node(node: nodes.Node) -> Refused | None:
             return _searching(test, pattern, hint=forms.denied)
         case nodes.Filter(name=name) if name not in FILTERS:
             return Refused(node.lineno, f'unknown filter "{name}"', _instead_of_filter(node))
-        case nodes.Getattr(node=nodes.Const(value=int() | float() as number), attr=name) if not isinstance(
-            number, bool
-        ):
-            return Refused(
-                node.lineno,
-                f"a number has no fields, and {number}.{name} is one of {number}",
-                "name a root first: payload.name",
-            )
         case nodes.Getitem(node=inner, arg=nodes.Tuple(items=[])):
             return Refused(
                 node.lineno, f"{shown(inner)}[] names no element", f"write {shown(inner)}[0] for the first one"
@@ -317,6 +310,15 @@ def _of_headers(tree: nodes.Template) -> Iterator[Refused]:
             ):
                 hint = f"write _ for every -: headers.{first}_{second}..."
                 yield Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
+
+
+def _of_numbers(tree: nodes.Template) -> Iterator[Refused]:
+    """``1.phone``, as Make names the output of its first module."""
+    called = {id(call.node) for call in tree.find_all(nodes.Call)}
+    for node in tree.find_all(nodes.Getattr):
+        if isinstance(node.node, nodes.Const) and isinstance(node.node.value, int | float) and id(node) not in called:
+            message = f'the number {node.node.value} has no field "{node.attr}"'
+            yield Refused(node.lineno, message, f"name a field of the event: payload.{node.attr}")
 
 
 def _of_calls(tree: nodes.Template) -> Iterator[Refused]:
