@@ -122,7 +122,7 @@ def _statement(text: str, known: Collection[str]) -> str:
     if found := _EACH.fullmatch(text) or _AS.fullmatch(text):
         values = found["list"].strip()
         values = values.removesuffix(")") if found["open"] and values.count(")") > values.count("(") else values
-        key = found.groupdict().get("value")
+        values, key = _expression(values, known), found.groupdict().get("value")
         return f"%for {found['one']}, {key} in {values} | items" if key else f"%for {found['one']} in {values}"
     if found := _ALONE.fullmatch(text):
         return f"%for one in {found['list']}"

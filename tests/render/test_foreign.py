@@ -337,6 +337,7 @@ REPAIRED = [
     ("{% for x of attrs.l %}x{% endfor %}", "{% for x in attrs.l %}"),
     ("{% for (const x of attrs.l) %}x{% endfor %}", "{% for x in attrs.l %}"),
     ("{% foreach x in attrs.l %}x{% endfor %}", "{% for x in attrs.l %}"),
+    ("{% for x in attrs.l || [] %}x{% endfor %}", "{% for x in attrs.l or [] %}"),
     ("{% foreach attrs.l as x %}x{% endfor %}", "{% for x in attrs.l %}"),
     ("{% foreach attrs.l as $k => $v %}x{% endfor %}", "{% for k, v in attrs.l | items %}"),
     ("{% for attrs.l %}x{% endfor %}", "{% for one in attrs.l %}"),
