@@ -20,7 +20,7 @@ from gateway.config.text.reader import Map, Node, Pair, Scalar
 from gateway.destinations import KINDS
 from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.errors import Place
-from gateway.event.naming import template_problem
+from gateway.event.braces import template_problem
 from gateway.event.paths import ROOTS, PathRefused, split_path, starred_path
 from gateway.hiding.addresses import MASK
 from gateway.render import FUNCTIONS

@@ -6,7 +6,7 @@ from gateway.config.entries import EntryCompiler
 from gateway.config.schema.hours import hours
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import FollowUpKeys, SilenceKeys, SourceKeys
-from gateway.event.naming import Template, template_problem
+from gateway.event.braces import Template, template_problem
 from gateway.routing.silences import FollowUp, Silence
 
 

@@ -17,7 +17,8 @@ from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.verify import VerifyKeys, as_written
 from gateway.config.text.reader import Scalar
 from gateway.egress import Door
-from gateway.event.naming import Naming, template_problem
+from gateway.event.braces import template_problem
+from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, PathRefused, present, split_path
 from gateway.event.paths import as_written as written_path
 from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS, SECRET_QUERY, parse

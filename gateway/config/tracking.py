@@ -11,7 +11,8 @@ from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys, TrackKeys
 from gateway.event import tracks
-from gateway.event.naming import Naming, Tracking, template_problem
+from gateway.event.braces import template_problem
+from gateway.event.naming import Naming, Tracking
 from gateway.event.paths import PathRefused, split_path, starred_path
 from gateway.hiding.redaction import Redaction
 from gateway.presets import Preset

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.event.naming import Template
+from gateway.event.braces import Template
 from gateway.event.patterns import fits
 from gateway.routing.hours import Hours
 from gateway.store.nouns import Awaited

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 
 from gateway import presets
-from gateway.event.naming import EVENT_FIELDS, UNKNOWN_TYPE, template_problem
+from gateway.event.braces import template_problem
+from gateway.event.naming import EVENT_FIELDS, UNKNOWN_TYPE
 from gateway.event.payload import parse
 from gateway.model import Event
 from tests.event.given import json_values

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event.naming import Template
+from gateway.event.braces import Template
 from gateway.routing.hours import Hours
 from gateway.routing.silences import NOTHING, FollowUp, Silence, followed
 

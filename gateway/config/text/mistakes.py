@@ -11,7 +11,7 @@ from gateway.config.text.compared import all_but, compared, excluded
 from gateway.config.text.nested import nested
 from gateway.config.text.quotes import quote_inside, quoted
 from gateway.config.text.spots import Mistake, Spot, text_of
-from gateway.event.naming import in_single_braces
+from gateway.event.braces import in_single_braces
 
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
 _KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
