@@ -31,6 +31,8 @@ _MEMBER: Final = re.compile(
     r"[ \t]*(?:([a-z0-9][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
     r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])?[ \t]*"
 )
+#: All bits of a span's id.
+_SPAN: Final = 0xFFFF_FFFF_FFFF_FFFF
 _FIELDS: Final = (b"traceparent", b"tracestate")
 
 # Ids are not secrets.
@@ -112,7 +114,9 @@ def _first_of(trace: int) -> int:
 
     Not one of its halves as they are: elsewhere the first span has the id of the trace.
     """
-    return (~(trace >> 64 ^ trace) & 0xFFFF_FFFF_FFFF_FFFF) or 1
+    first, low = ~(trace >> 64 ^ trace) & _SPAN, trace & _SPAN
+    # Zero is no id.
+    return first or low ^ 1 or low ^ 2
 
 
 def _is_state(text: str) -> bool:
