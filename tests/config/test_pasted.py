@@ -299,6 +299,49 @@ def test_a_regular_expression_of_another_notation_is_put_right_too(tmp_path, wri
     assert loads(tmp_path, pasted)
 
 
+#: Each word of another language for whether a field is there, is empty or is null, and what it says if it is true.
+_OF_A_FLAG = {
+    **dict.fromkeys(("is_null", "isNull"), "attrs.phone: null"),
+    **dict.fromkeys(("not_null", "isNotNull", "nonNull"), "attrs.phone: {not: null}"),
+    **dict.fromkeys(("not_exists", "does_not_exist", "missing", "undefined", "absent"), "attrs.phone: {exists: false}"),
+    **dict.fromkeys(("$exists", "is_set", "is_defined"), "attrs.phone: {exists: true}"),
+    **dict.fromkeys(("is_empty", "blank", "isBlank"), "attrs.phone: {empty: true}"),
+    **dict.fromkeys(("not_empty", "non_empty", "isNotBlank"), "attrs.phone: {empty: false}"),
+}
+_NOT = {
+    "attrs.phone: null": "attrs.phone: {not: null}",
+    "attrs.phone: {exists: true}": "attrs.phone: {exists: false}",
+    "attrs.phone: {empty: true}": "attrs.phone: {empty: false}",
+}
+_NOT |= {right: wrong for wrong, right in _NOT.items()}
+
+
+@pytest.mark.parametrize("value", ["true", "yes", "1", "false", "no", "off", "0"])
+@pytest.mark.parametrize("word", _OF_A_FLAG)
+def test_a_condition_that_must_not_hold_is_the_opposite_one(tmp_path, word, value):
+    text = HEAD + "routes:\n  - match: contact.created\n    where: {WHERE}\n    to: crm\n"
+    right = _OF_A_FLAG[word] if value in ("true", "yes", "1") else _NOT[_OF_A_FLAG[word]]
+    assert reported(tmp_path, text.replace("WHERE", f"attrs.phone: {{{word}: {value}}}")) == [right]
+    assert loads(tmp_path, text.replace("WHERE", right))
+
+
+@pytest.mark.parametrize("name", ["exists", "empty"])
+@pytest.mark.parametrize(
+    ("word", "right"), [("yes", "true"), ("ON", "true"), ("1", "true"), ("no", "false"), ("0", "false")]
+)
+def test_another_word_for_true_or_false_is_one_of_them(tmp_path, name, word, right):
+    text = HEAD + "routes:\n  - match: contact.created\n    where: {WHERE}\n    to: crm\n"
+    assert reported(tmp_path, text.replace("WHERE", f"attrs.phone: {{{name}: {word}}}")) == [right]
+    assert loads(tmp_path, text.replace("WHERE", f"attrs.phone: {{{name}: {right}}}"))
+
+
+def test_what_begins_a_number_of_a_telephone_stays_in_quotes(tmp_path):
+    text = HEAD + "routes:\n  - match: contact.created\n    where: {WHERE}\n    to: crm\n"
+    assert reported(tmp_path, text.replace("WHERE", 'attrs.phone: {starts_with: "+49"}')) == [
+        'attrs.phone: {prefix: "+49"}'
+    ]
+
+
 # --- types ---
 
 KNOWN = sorted(presets.load("xobito").samples)

@@ -39,7 +39,6 @@ _FLAGS: Final[Mapping[str, tuple[str, bool]]] = {
     **dict.fromkeys(("dry_run", "dryrun", "test_mode"), ("shadow", False)),
     "pause": ("paused", False),
 }
-_TRUTH: Final = {**dict.fromkeys(("true", "yes", "on", "1"), True), **dict.fromkeys(("false", "no", "off", "0"), False)}
 #: What each flag is where nobody writes it.
 _USUAL: Final = {"enabled": True}
 #: What may hold a secret, by its key.
@@ -88,7 +87,7 @@ def header_in(text: str) -> str:
 
 
 def _flag(value: Node, name: str, is_opposite: bool) -> Instead:
-    asked = _TRUTH.get(value.text.lower()) if isinstance(value, Scalar) else None
+    asked = foreign.truth(value)
     if asked is None:
         return write(name, "true or false", ", the other way round" if is_opposite else "")
     wanted = str(asked is not is_opposite).lower()

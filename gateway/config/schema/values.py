@@ -12,7 +12,7 @@ from gateway.config.text.quotes import quoted
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
 from gateway.errors import Place
 from gateway.model import Secret
-from gateway.wording import DURATION, HEADER_NAME, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
+from gateway.wording import DURATION, HEADER_NAME, SIZE, seconds, size_in_bytes, suggest, suggest_or_list, truth_like
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: The longest time that anything can be kept or remembered.
@@ -169,16 +169,11 @@ def integer(least: int, most: int) -> Parser[int]:
     return typed(convert, {**spelled(title, _DIGITS.pattern), "minimum": least, "maximum": most})
 
 
-#: Other words for true and false, and what to write instead.
-_MEANT: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("true", "yes", "on", "y", "1"), "write true"),
-    **dict.fromkeys(("false", "no", "off", "n", "0"), "write false"),
-}
-
-
 def _boolean(written: Words, label: str) -> bool:
     if written.text not in ("true", "false"):
-        raise Unfit(f'{label}: "{written.shown}" must be true or false', _MEANT.get(written.text.lower(), ""))
+        meant = truth_like(written.text)
+        hint = "" if meant is None else f"write {str(meant).lower()}"
+        raise Unfit(f'{label}: "{written.shown}" must be true or false', hint)
     return written.text == "true"
 
 
