@@ -154,6 +154,10 @@ def test_a_token_of_slack_is_no_address_even_if_it_comes_from_a_variable(tmp_pat
         ("verify: {hmac_sha1: X-Billing-Signature}", "signature: {header: X-Billing-Signature, algorithm: sha1}"),
         ("verify: {type: hmac, algorithm: sha512, header: X-Sig, encoding: base64, prefix: 'v1='}", "signature: {header: X-Sig, algorithm: sha512, encoding: base64, prefix: 'v1='}"),
         ("verify: {header: X-Sig, encoding: base64}", "signature: {header: X-Sig, encoding: base64}"),
+        ('verify: {type: hmac, algorithm: sha256, header: X-Sig, payload: "{timestamp}.{body}", timestamp_header: X-Timestamp, encoding: hex}', 'verify: {signature: {header: X-Sig, algorithm: sha256, signed: "{timestamp}.{body}", encoding: hex}, timestamp: {header: X-Timestamp}}'),
+        ("verify: {hmac: sha1, timestamp_header: X-Timestamp, signed_payload: '${timestamp}:${body}'}", 'verify: {signature: {header: x-signature, algorithm: sha1, signed: "{timestamp}:{body}"}, timestamp: {header: X-Timestamp}}'),
+        ("verify: {header: X-Sig, payload: '{body}'}", 'signature: {header: X-Sig, signed: "{body}"}'),
+        ("verify: {payload: auth.token}", "token: {payload: auth.token}"),
         ("verify: {type: token, header: X-Token}", "token: {header: X-Token}"),
         ("verify: {type: bearer}", "bearer: true"),
         ("verify: {signature: X-Billing-Signature}", "signature: {header: X-Billing-Signature}"),
@@ -174,6 +178,23 @@ def test_a_way_to_verify_in_the_words_of_others_is_one_problem(tmp_path, line, r
         assert loads(tmp_path, SOURCE.format(pasted))
     elif pasted.startswith(("signature: ", "token: ", "bearer: ")):
         assert loads(tmp_path, SOURCE.format(f"verify: {{{pasted}}}"))
+
+
+@pytest.mark.parametrize(
+    ("line", "hint", "right"),
+    [
+        ("{signature: {header: x-sig}, payload: '{body}'}", 'add signed: "{body}" to the existing signature', "{signature: {header: x-sig, signed: '{body}'}}"),
+        ("{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp_header: X-At}", "timestamp: {header: X-At}", "{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At}}"),
+        ("{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, max_age: 5m}}", "tolerance", "{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, tolerance: 5m}}"),
+        ("{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, maxAge: 5m}}", "tolerance", "{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, tolerance: 5m}}"),
+    ],
+)  # fmt: skip
+def test_a_part_of_verify_belongs_to_it_and_to_nothing_far_away(tmp_path, line, hint, right):
+    (tmp_path / "routes.yaml").write_text(SOURCE.format(f"verify: {line}"))
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    assert hint in [each.hint.removeprefix("write ") for each in refused.value.problems]
+    assert loads(tmp_path, SOURCE.format(f"verify: {right}"))
 
 
 META = "version: 1\nsources:\n  meta:\n    preset: meta\n    secret: s3cret-of-the-tests\n    {}\n"

@@ -1,9 +1,10 @@
 """The top level of routes.yaml, and of the files that it includes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_network
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from gateway.config.schema import conditions, trees, values
 from gateway.config.schema.auth import AuthKeys
@@ -14,7 +15,7 @@ from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.operands import as_written
-from gateway.config.schema.reading import Reading, Unfit, Words, shaped
+from gateway.config.schema.reading import Reading, Unfit, Words, shape_of, shaped
 from gateway.config.schema.remedies import Remedy, write
 from gateway.config.schema.retry import RetryKeys
 from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys, read_source
@@ -251,9 +252,30 @@ _PLACES: Final[Sequence[type[Section]]] = (
 )
 
 
-def home_of(key: str) -> str:
-    """The section that has such a key, as a noun; empty: none."""
-    return next((section.noun for section in _PLACES if key in keys_of(section)), "")
+@cache
+def _within(section: Any) -> frozenset[type[Section]]:
+    """The sections in a section, and in those."""
+    found = {inner for _, declared in keys_of(section).values() for inner in _referred(shape_of(declared.parse))}
+    return frozenset(found.union(*map(_within, found)))
+
+
+def _referred(shape: object) -> Iterator[type[Section]]:
+    """The sections that a shape refers to, however deep."""
+    if isinstance(shape, Mapping):
+        if "$ref" in shape:
+            yield shape["$ref"]
+        for each in shape.values():
+            yield from _referred(each)
+    for each in shape if isinstance(shape, list | tuple) else ():
+        yield from _referred(each)
+
+
+def home_of(key: str, section: type[Section]) -> str:
+    """The section that has such a key, as a noun; empty: none. A part of a section has only those around it."""
+    is_whole = section.noun.startswith(("a ", "an ", "the ", "defaults"))
+    places = (each for each in _PLACES if key in keys_of(each))
+    fitting = (each for each in places if is_whole or section in _within(each) or each.noun.startswith(section.noun))
+    return next((each.noun for each in fitting), "")
 
 
 def read_file(reading: Reading, node: Node) -> FileKeys | None:

@@ -47,14 +47,23 @@ GRANTING: Final = re.compile(r"secret|token|passw|(?:api|access|auth|account|pri
 
 def instead(pair: Pair, around: Map, own: Mapping[str, Remedy], known: Collection[str]) -> Instead | None:
     """What to write for a key that a section with these known ones does not have; None if nobody knows better."""
-    name = pair.key.text
-    remedy = own.get(name) or own.get(ANY)
+    name = snake(pair.key.text)
+    remedy = own.get(pair.key.text) or own.get(name) or own.get(ANY)
     found = write(remedy) if isinstance(remedy, str) else remedy(pair, around) if callable(remedy) else remedy
     if found is not None:
         return found
     if name in _FLAGS and _FLAGS[name][0] in known:
         return _flag(pair.value, *_FLAGS[name])
     return write(_FOREIGN[name]) if _FOREIGN.get(name) in known else None
+
+
+def snake(name: str) -> str:
+    """A name with its words apart: ``event_types`` for ``eventTypes``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if _CAMEL.fullmatch(name) else name
+
+
+#: A name whose words begin with capitals after the first.
+_CAMEL: Final = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][a-z0-9]*)+")
 
 
 def beside(found: Instead, name: str, written: Mapping[str, Node]) -> str:

@@ -266,8 +266,7 @@ def _report_unknown(reading: Reading, pair: Pair, around: _Around) -> Instead:
     found = instead(pair, around.node, section.foreign, known)
     _hide_granting(reading.report, pair, everything=found is not None and "${" in found.hint)
     if found is not None:
-        message = f'{section.noun} cannot have "{name}"' if name in section.foreign else unknown
-        reading.guess(reading.error(key, message, beside(found, name, written)), found.guessed)
+        reading.guess(reading.error(key, unknown, beside(found, name, written)), found.guessed)
         return found
     before, colon, _ = name.partition(":")
     if colon and before in known:
@@ -304,7 +303,7 @@ def _hide_granting(report: Report, pair: Pair, *, everything: bool) -> None:
 def _misplaced(reading: Reading, pair: Pair, around: _Around) -> tuple[str, Instead] | None:
     """The section that a key belongs to, and what to write there; one below this section comes first."""
     name, section = pair.key.text, around.section
-    elsewhere = reading.home_of(name)
+    elsewhere = reading.home_of(name, section)
     if elsewhere.startswith(("a ", "the ")):
         # It is a key of a whole section.
         return elsewhere, Instead("move it there")

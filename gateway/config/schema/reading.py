@@ -43,7 +43,7 @@ class Reading:
     #: Whether every unset variable gets a made-up value.
     no_env: bool = False
     #: The section that a misplaced key belongs to, as a noun; empty: none has it.
-    home_of: Callable[[str], str] = lambda _key: ""
+    home_of: Callable[[str, Any], str] = lambda _key, _section: ""
     #: What the samples have of the sources of the entry that is read.
     samples: Sequence[Facts] = ()
     #: Unset variables, with the place of first use.

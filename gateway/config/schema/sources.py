@@ -6,15 +6,22 @@ from typing import ClassVar, Final
 
 from gateway import presets
 from gateway.config.schema import trees, values
-from gateway.config.schema.foreign import shown
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.hours import HoursKeys
-from gateway.config.schema.instead import header_in
 from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.remedies import Instead, Remedy, write, write_part
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
-from gateway.config.schema.signed import IN_SOURCE, SIGNED, as_map, known_only, lacking, signature_in
+from gateway.config.schema.signed import (
+    IN_SOURCE,
+    SIGNED,
+    TIMESTAMPS,
+    as_map,
+    known_only,
+    lacking,
+    signature_in,
+    time_in,
+)
 from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import HANDSHAKE_TOKENS, VerifyKeys, handshake_token, read_verify
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, hide_all
@@ -171,27 +178,21 @@ def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys,
     return tuple(each for each in found if each is not None)
 
 
-_TIMESTAMPS: Final = ("timestamp", "timestamp_header")
-
-
 def _verified(_pair: Pair, around: Map) -> Instead:
     """``hmac: sha256``, ``signature: X-Signature``, ``timestamp: X-Timestamp``: parts of ``verify``."""
     parts, covered = signature_in(around, keys_of(SourceKeys))
-    times = [pair for pair in around.pairs if pair.key.text in _TIMESTAMPS]
-    if times and "signed" not in parts and not any(each.key.text in ("preset", "verify") for each in around.pairs):
+    time, times = time_in(around)
+    if time and "signed" not in parts and not any(each.key.text in ("preset", "verify") for each in around.pairs):
         parts = {"header": "x-signature", **parts, "signed": SIGNED}
-    if isinstance(signature := _in_verify(around, "signature"), Map) and not times:
+    if isinstance(signature := _in_verify(around, "signature"), Map) and not time:
         more = ", ".join(f"{key}: {value}" for key, value in lacking(parts, signature).items())
         hint = f"add {more} to signature of verify" if more else "remove it: verify says the same"
         return Instead(hint, covered=covered)
     found = {"signature": as_map(parts)} if parts and signature is None else {}
-    for each in times[:1]:
-        header = header_in(each.value.text) if isinstance(each.value, Scalar) else ""
-        found["timestamp"] = (
-            shown(each.value) if isinstance(each.value, Map) else f"{{header: {header or 'x-timestamp'}}}"
-        )
+    if time:
+        found["timestamp"] = time
     more = ", with signed as the sender documents it" if SIGNED in parts.values() else known_only(parts)
-    return write_part("verify", as_map(found), covered.union(each.key.text for each in times), more)
+    return write_part("verify", as_map(found), covered | times, more)
 
 
 def _preset(pair: Pair, _around: Map) -> Instead | None:
@@ -219,7 +220,7 @@ class SourceKeys(Section):
         **dict.fromkeys(("kind", "name", "from", "platform", "app", "integration"), _preset),
         **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake_token"), _handshake_token),
-        **dict.fromkeys((*IN_SOURCE, *_TIMESTAMPS), _verified),
+        **dict.fromkeys((*IN_SOURCE, *TIMESTAMPS), _verified),
         **dict.fromkeys(("event", "event_type", "event_key"), write("type", '"{payload.type}"')),
         **dict.fromkeys(("endpoint", "route", "address"), write("path", "/in/name")),
     }
