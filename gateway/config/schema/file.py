@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from ipaddress import ip_network
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from gateway.config.schema import conditions, trees, values
 from gateway.config.schema.auth import AuthKeys
@@ -194,6 +193,10 @@ class IncludedKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class FileKeys(IncludedKeys):
     noun = "the top level of the file"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **IncludedKeys.foreign,
+        **dict.fromkeys(("api_version", "schema_version", "file_version", "config_version"), write("version", "1")),
+    }
     version: int = key(
         values.typed(_version, {"enum": [1, "1"]}),
         "the version of the file format: 1",
@@ -252,11 +255,10 @@ _PLACES: Final[Sequence[type[Section]]] = (
 )
 
 
-@cache
-def _within(section: Any) -> frozenset[type[Section]]:
+def _within(section: type[Section]) -> frozenset[type[Section]]:
     """The sections in a section, and in those."""
     found = {inner for _, declared in keys_of(section).values() for inner in _referred(shape_of(declared.parse))}
-    return frozenset(found.union(*map(_within, found)))
+    return frozenset(found.union(*(_within(each) for each in found)))
 
 
 def _referred(shape: object) -> Iterator[type[Section]]:
@@ -295,6 +297,7 @@ def _miss_misnamed(reading: Reading, node: Node) -> None:
     written = [pair.key.text for pair in node.pairs] if isinstance(node, Map) else []
     known = keys_of(FileKeys)
     for key_text in (each for each in written if each not in known):
-        meant = closest(key_text, known)
+        right = FileKeys.foreign.get(key_text)
+        meant = right if isinstance(right, str) else closest(key_text, known)
         if meant in _NAMED:
             reading.unread.add(_NAMED[meant])

@@ -14,6 +14,7 @@ from gateway.config.text.compared import all_but
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.render import actions
 from gateway.render.forms import bare
+from gateway.wording import duration, is_duration
 
 #: Of every key that a section neither has nor knows otherwise.
 ANY: Final = "*"
@@ -27,6 +28,9 @@ _FOREIGN: Final[Mapping[str, str]] = {
     **dict.fromkeys(("message", "msg"), "text"),
     **dict.fromkeys(("data", "payload", "content"), "body"),
     **dict.fromkeys(("uri", "endpoint", "address", "webhook", "webhook_url", "hook", "hook_url", "incoming_webhook"), "url"),
+    **dict.fromkeys(("api_url", "base_url", "target_url", "server"), "url"),
+    **dict.fromkeys(("params", "query_params", "query_string", "querystring", "qs", "search_params"), "query"),
+    **dict.fromkeys(("switch", "cases", "one_of"), "choose"),
     **dict.fromkeys(("token", "key", "signing_secret"), "secret"),
 }  # fmt: skip
 
@@ -41,8 +45,6 @@ _FLAGS: Final[Mapping[str, tuple[str, bool]]] = {
 }
 #: What each flag is where nobody writes it.
 _USUAL: Final = {"enabled": True}
-#: What may hold a secret, by its key.
-GRANTING: Final = re.compile(r"secret|token|passw|(?:api|access|auth|account|private|sign\w*)[_-]?key|^key$|bearer|credential|auth", re.IGNORECASE)  # fmt: skip
 
 
 def instead(pair: Pair, around: Map, own: Mapping[str, Remedy], known: Collection[str]) -> Instead | None:
@@ -54,7 +56,22 @@ def instead(pair: Pair, around: Map, own: Mapping[str, Remedy], known: Collectio
         return found
     if name in _FLAGS and _FLAGS[name][0] in known:
         return _flag(pair.value, *_FLAGS[name])
+    if _TIMEOUT.fullmatch(name) and "timeout" in known:
+        return write("timeout", _timeout(pair.value, name))
     return write(_FOREIGN[name]) if _FOREIGN.get(name) in known else None
+
+
+#: A time to wait for, with its unit in its name: ``timeoutSeconds``, ``request_timeout_ms``.
+_TIMEOUT: Final = re.compile(r"(?:request_|read_|http_)?timeout_?(?P<unit>s|secs?|seconds?|ms|millis|milliseconds)?")
+
+
+def _timeout(value: Node, name: str) -> str:
+    """``30s`` for ``timeout_seconds: 30``; empty if it cannot be said."""
+    text = value.text if isinstance(value, Scalar) else ""
+    unit = found["unit"] if (found := _TIMEOUT.fullmatch(name)) else None
+    if unit and re.fullmatch(r"\d{1,9}", text):
+        return duration(int(text) / 1000 if unit.startswith("m") else int(text))
+    return text if is_duration(text) else ""
 
 
 def snake(name: str) -> str:
@@ -247,6 +264,30 @@ CONDITIONS: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(sorted(EXCLUDING), exclusion),
     **workflows.KEYS,
 }
+
+
+def _grouping(pair: Pair, around: Map) -> Instead:
+    """``group_by: [alertname]``, ``group_wait: 30s``: one message for several events, as Alertmanager has it."""
+    written = {each.key.text: each.value for each in around.pairs if each.key.text in _GROUPING}
+    texts = {name: node.text for name, node in written.items() if isinstance(node, Scalar)}
+    wait = next((texts[name] for name in ("group_wait", "group_interval") if is_duration(texts.get(name, ""))), "5m")
+    by = written.get("group_by")
+    nodes = by.nodes if isinstance(by, Items) else (by,)
+    named = [each.text for each in nodes if isinstance(each, Scalar) and re.fullmatch(r"\w[\w.-]*", each.text)]
+    names = [_rooted(Scalar(pair.key.place, each, each, pair.key.place)).text for each in named[:1]]
+    value = f"{{every: {wait}{''.join(f', by: {each}' for each in names)}}}"
+    more = ", for one message about all events of that time; or debounce, for the last one only"
+    return Instead(
+        f"write digest: {value}{more}",
+        ("digest",),
+        value,
+        frozenset(written),
+        guessed=tuple(each for each in named[:1] if _is_alone(each)),
+    )
+
+
+_GROUPING: Final = ("group_by", "group_wait", "group_interval", "repeat_interval", "groupBy", "batch", "aggregate")
+GROUPING: Final[Mapping[str, Remedy]] = dict.fromkeys(_GROUPING, _grouping)
 #: Of an element of choose.
 CHOOSING: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(("else", "default", "otherwise"), Instead("remove it: the last element needs no if")),

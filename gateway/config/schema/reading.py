@@ -27,6 +27,8 @@ DEMO_SECRET: Final = "gateway-demo-secret"  # noqa: S105 - public, for a develop
 DEMO_TEXT: Final = "demo"
 #: The value of every unset variable when a file is checked without its environment.
 TEST_TEXT: Final = "test"
+#: What may hold a secret, by its key.
+GRANTING: Final = re.compile(r"secret|token|passw|(?:api|access|auth|account|private|sign\w*)[_-]?key|^key$|bearer|credential|auth", re.IGNORECASE)  # fmt: skip
 #: What is wrong with a variable as another program writes it.
 NOT_A_VARIABLE: Final = "a variable that is not written as ${NAME} is plain text"
 
@@ -114,7 +116,7 @@ class Reading:
         """Report a name that is not among the known ones, unless what it names could not be read."""
         if name in known or not self.unread.isdisjoint({noun, (noun, name)}):
             return
-        several = [each for each in re.split(r"\s*(?:,|\s)\s*", name) if each]
+        several = [each for each in re.findall(r"[\w-]*\w", name) if each.lower() not in ("and", "or")]
         hint = f"write a list: [{', '.join(several)}]" if len(several) > 1 else suggest_or_list(name, known)
         self.error(node, f'unknown {noun} "{name}"', remedy or hint)
 

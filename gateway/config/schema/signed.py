@@ -36,6 +36,21 @@ def algorithm_like(text: str) -> str:
     return f"write {right}" if right else f"known: {', '.join(ALGORITHMS)}"
 
 
+#: Encodings in other documentations, folded.
+_ENCODINGS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("hex", "hexadecimal", "hexdigest", "hexlower", "lowerhex", "base16"), "hex"),
+    **dict.fromkeys(("hexupper", "upperhex", "uppercasehex", "hexuppercase"), "hex-any-case"),
+    **dict.fromkeys(("base64", "b64", "base64std", "base64standard"), "base64"),
+    **dict.fromkeys(("base64url", "base64urlsafe", "urlsafebase64", "b64url"), "base64url"),
+}
+
+
+def encoding_like(text: str) -> str:
+    """What to write for the name of an encoding that ``verify`` does not know; empty if nothing is like it."""
+    right = _ENCODINGS.get(folded(text))
+    return f"write {right}" if right else ""
+
+
 # --- a signature, part by part ---
 
 #: The keys of a signature that are written as they are, where they are no keys of what is around it.

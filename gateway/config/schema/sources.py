@@ -1,11 +1,12 @@
 """The keys of a source."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from gateway import presets
-from gateway.config.schema import trees, values
+from gateway.config.schema import elsewhere, trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
@@ -201,6 +202,15 @@ def _preset(pair: Pair, _around: Map) -> Instead | None:
     return write("preset", named) if named else None
 
 
+def _path(pair: Pair, _around: Map) -> Instead:
+    """``endpoint: /hooks/crm``."""
+    text = pair.value.text if isinstance(pair.value, Scalar) else ""
+    return write("path", text if _PATH.fullmatch(text) else "/in/name")
+
+
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+
+
 def _in_verify(around: Map, name: str) -> Node | None:
     """What a source has under a key of its ``verify``."""
     verify = next((pair.value for pair in around.pairs if pair.key.text == "verify"), None)
@@ -217,12 +227,13 @@ class SourceKeys(Section):
     noun = "a source"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("provider", "sender", "service", "vendor"), "preset"),
-        **dict.fromkeys(("kind", "name", "from", "platform", "app", "integration"), _preset),
+        **dict.fromkeys(("kind", "name", "from", "platform", "app", "integration", "uses"), _preset),
         **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake_token"), _handshake_token),
         **dict.fromkeys((*IN_SOURCE, *TIMESTAMPS), _verified),
         **dict.fromkeys(("event", "event_type", "event_key"), write("type", '"{payload.type}"')),
-        **dict.fromkeys(("endpoint", "route", "address"), write("path", "/in/name")),
+        **dict.fromkeys(("endpoint", "route", "address"), _path),
+        **dict.fromkeys(("events", "event_types", "topics", "match"), elsewhere.match_of_entry),
     }
     preset: str | None = key(
         values.preset("write verify: and type:"),

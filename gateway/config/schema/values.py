@@ -5,8 +5,18 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gateway import presets
-from gateway.config.schema import durations
-from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
+from gateway.config.schema import durations, pairs
+from gateway.config.schema.reading import (
+    NOT_A_VARIABLE,
+    Parser,
+    Reading,
+    Shape,
+    T,
+    Unfit,
+    Words,
+    shape_of,
+    shaped,
+)
 from gateway.config.text import variables
 from gateway.config.text.quotes import quoted
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
@@ -343,7 +353,11 @@ def map_of(parse: Parser[T]) -> Parser[Mapping[str, T]]:
     @shaped({"type": "object", "additionalProperties": shape_of(parse)})
     def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
         if not isinstance(node, Map):
-            expect_map(reading, node, label)
+            if right := pairs.as_map(reading, node):
+                named = re.match(r'"([^"]+)"', label)
+                reading.error(node, f"{label} must be a map", f"write {f'{named[1]}: ' if named else ''}{right}")
+            else:
+                expect_map(reading, node, label)
             return None
         found = {pair.key.text: parse(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in node.pairs}
         return {key: value for key, value in found.items() if value is not None}

@@ -19,6 +19,7 @@ from gateway.config.schema.signed import (
     TIMESTAMPS,
     algorithm_like,
     as_map,
+    encoding_like,
     is_signed,
     known_only,
     lacking,
@@ -195,7 +196,9 @@ class SignatureKeys(Section):
     algorithm: str | None = key(
         values.choice(signatures.ALGORITHMS, "algorithm", advice=algorithm_like), "the digest; sha256 if left out"
     )
-    encoding: str | None = key(values.choice(ENCODINGS, "encoding"), "hex, base64 or base64url; hex if left out")
+    encoding: str | None = key(
+        values.choice(ENCODINGS, "encoding", advice=encoding_like), "hex, base64 or base64url; hex if left out"
+    )
     signed: Words | None = key(signed, 'what is signed: "{timestamp}.{body}"; the body if left out')
     prefix: Words | None = key(values.words, "the text before each signature: sha256=")
     fields: FieldsKeys | None = key(

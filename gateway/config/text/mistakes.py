@@ -173,7 +173,8 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
         else f'a value that starts with "{sign}" needs quotes'
     )
     variable = _TAG_OF_VARIABLE.fullmatch(value.strip())
-    written = f'"${{{variable["name"].upper()}}}"' if variable else quoted(value)
+    name = variable["name"].upper() if variable else variables.named_anywhere(value.strip())
+    written = f'"${{{name}}}"' if name else quoted(value)
     return Mistake(line, column, message, f"write {key[1] if key else ''}{written}")
 
 
