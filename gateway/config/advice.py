@@ -286,7 +286,7 @@ class Adviser:
             for condition in field.conditions:
                 mismatch = mismatched(field.path.text, condition, [*values, *shown])
                 if mismatch is not None:
-                    self._reading.warning(field.path, *mismatch)
+                    self._reading.warning(field.value, *mismatch)
 
     def _named(self, keys: EntryKeys, samples: Sequence[Sample]) -> Iterator[tuple[str, Place]]:
         """The fields that templates read, and those of conditions if no sample says that they are absent."""

@@ -124,9 +124,9 @@ def text(reading: Reading, node: Node, label: str) -> TemplateText | None:
         reading.error(node, f"{label} must be one text, not a list", "write text: | and its lines below, indented")
         return None
     if isinstance(node, Map):
-        reading.error(
-            node, f"{label} must be one text, not a map", "write body instead of text, for JSON with {{ }} in its texts"
-        )
+        is_text = any(" " in pair.key.text for pair in node.pairs)
+        lines, tree = "write text: | and its lines below, indented", "write body instead of text, for JSON"
+        reading.error(node, f"{label} must be one text, not a map", lines if is_text else tree)
         return None
     return trees.template(reading, node, label)
 

@@ -105,6 +105,8 @@ class Reading:
         owner = re.findall(r'"([^"]+)"', label)[-1:]
         known = presets.load(owner[0]).variable if noun == "secret" and owner and owner[0] in presets.NAMES else ""
         name = known or re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
+        if default := re.match(r"\$\{(\w+):-", node.text):
+            name, label = default[1], f"a default of {label}"
         hint = f'write "${{{name}}}", and put {name}=... in .env'
         self.literal.append(Problem(node.place, f"{label} is written in this file, where others may read it", hint))
 

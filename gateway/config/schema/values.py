@@ -95,6 +95,7 @@ def address(reading: Reading, node: Node, label: str) -> Words | None:
         reading.error(node, f"{label} must be one address, not a {kind}", hint)
         return None
     scalar = expect_scalar(reading, node, label)
+    scalar = scalar and unquoted(reading, scalar, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve, is_address=True)
 
 
@@ -111,6 +112,7 @@ def login(reading: Reading, node: Node, label: str) -> Words | None:
 def named(reading: Reading, node: Node, label: str) -> Words | None:
     """A text that other checks depend on, so an unset variable in it never gets a made-up value."""
     scalar = expect_scalar(reading, node, label)
+    scalar = scalar and unquoted(reading, scalar, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve, can_be_made_up=False)
 
 
@@ -250,6 +252,10 @@ def _has_tag(text: str) -> bool:
     return any(end in text.partition(start)[2] for start, end in (("{{", "}}"), ("{%", "%}")))
 
 
+#: A default that a reference has for a variable which is not set.
+_DEFAULT: Final = re.compile(r"\$\{\w+:-(?P<value>[^}]+)\}")
+
+
 @shaped({**TEXT, "title": "secret"})
 def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as part of a line of the file."""
@@ -260,13 +266,15 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
             return None
     elif not isinstance(node, Scalar):
         hide_all(reading.report, node)
+    elif found := _DEFAULT.search(node.text):
+        reading.report.hide(node.content, found["value"])
     written = login(reading, node, label)
     if written is None:
         return None
     if not written.text.strip():
         reading.error(node, f"{label} is empty", "set one: an empty secret protects nothing")
         return None
-    if "${" not in written.node.text:
+    if "${" not in written.node.text or _DEFAULT.search(written.node.text):
         key = re.match(r'"(\w+)"', label)
         noun = key[1] if key else "secret"
         reading.is_literal(written.node, label, "token" if noun == "bearer" else noun)
