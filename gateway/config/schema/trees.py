@@ -14,7 +14,9 @@ from gateway.render.texts import joined
 from gateway.routing.cases import Plain
 
 #: The path of a field without braces.
-_FIELD: Final = re.compile(r"(?:(?:payload|attrs|headers)(?:\.[A-Za-z_]\w*)+|event\.(?:id|type|source|received_at|resource|action))")
+_FIELD: Final = re.compile(
+    r"(?:(?:payload|attrs|headers)(?:\.[A-Za-z_]\w*)+|event\.(?:id|type|source|received_at|resource|action))"
+)
 #: What becomes of a text in a tree.
 _Text: TypeAlias = Callable[[Reading, Scalar], TemplateText | str | None]
 
