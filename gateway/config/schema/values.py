@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway import presets
 from gateway.config.schema import durations, pairs
+from gateway.config.schema.marks import unquoted
 from gateway.config.schema.reading import (
     NOT_A_VARIABLE,
     Parser,
@@ -94,8 +95,7 @@ def address(reading: Reading, node: Node, label: str) -> Words | None:
         hint = "write the address itself; a second one needs its own destination"
         reading.error(node, f"{label} must be one address, not a {kind}", hint)
         return None
-    scalar = expect_scalar(reading, node, label)
-    scalar = scalar and unquoted(reading, scalar, label)
+    scalar = (found := expect_scalar(reading, node, label)) and unquoted(reading, found, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve, is_address=True)
 
 
@@ -111,8 +111,7 @@ def login(reading: Reading, node: Node, label: str) -> Words | None:
 @shaped(TEXT)
 def named(reading: Reading, node: Node, label: str) -> Words | None:
     """A text that other checks depend on, so an unset variable in it never gets a made-up value."""
-    scalar = expect_scalar(reading, node, label)
-    scalar = scalar and unquoted(reading, scalar, label)
+    scalar = (found := expect_scalar(reading, node, label)) and unquoted(reading, found, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve, can_be_made_up=False)
 
 
@@ -183,8 +182,7 @@ def integer(least: int, most: int) -> Parser[int]:
 
 def _boolean(written: Words, label: str) -> bool:
     if written.text not in ("true", "false"):
-        meant = truth_like(written.text)
-        hint = "" if meant is None else f"write {str(meant).lower()}"
+        hint = "" if (meant := truth_like(written.text)) is None else f"write {str(meant).lower()}"
         raise Unfit(f'{label}: "{written.shown}" must be true or false', hint)
     return written.text == "true"
 
@@ -266,8 +264,8 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
             return None
     elif not isinstance(node, Scalar):
         hide_all(reading.report, node)
-    elif found := _DEFAULT.search(node.text):
-        reading.report.hide(node.content, found["value"])
+    elif default := _DEFAULT.search(node.text):
+        reading.report.hide(node.content, default["value"])
     written = login(reading, node, label)
     if written is None:
         return None
