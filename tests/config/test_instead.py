@@ -174,6 +174,24 @@ def test_a_key_of_a_destination_in_the_notation_of_another_product(tmp_path, lin
     assert not pasted or loads(tmp_path, OTHER.replace("{}", pasted))
 
 
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "{type: bearer, token: hush-hush}",
+        "{type: apiKey, in: header, name: X-Key, value: hush-hush}",
+        "{type: basic, username: me, password: hush-hush}",
+        "{type: oauth2, token: hush-hush}",
+        '{basic: "me:hush-hush"}',
+    ],
+)
+def test_the_secret_of_a_login_in_another_notation_is_not_shown_and_is_one_problem(tmp_path, auth):
+    (tmp_path / "routes.yaml").write_text(OTHER.replace("{}", f"{URL}auth: {auth}"))
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    (problem,) = refused.value.problems
+    assert "hush" not in format_problem(problem)
+
+
 @pytest.mark.parametrize("value", ["'X-Api-Key: hush-hush'", "[{name: Authorization, value: hush-hush}]"])
 def test_what_may_be_a_secret_in_a_header_is_not_repeated(tmp_path, value):
     (tmp_path / "routes.yaml").write_text(OTHER.replace("{}", f"{URL}headers: {value}"))

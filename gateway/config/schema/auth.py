@@ -100,10 +100,10 @@ def _way(pair: Pair, around: Map) -> Instead:
             (written[each] for each in ("header", "name", "in") if _HEADER.fullmatch(written.get(each, ""))), ""
         )
         hint = f"write header: {{name: {name or 'x-api-key'}, value: {value}}}"
-        return Instead(hint, ("header",), covered=covered | ({"name"} & written.keys()))
+        return Instead(hint, ("header",), covered=covered | ({"name", "header", "in"} & written.keys()))
     if kind in ("bearer", "token", "jwt", *_TOKENS):
         return Instead(f"write bearer: {reference((*_TOKENS, *_API_KEYS), '${TOKEN}')}", ("bearer",), covered=covered)
-    return Instead("write the way itself as the key: bearer, basic, header, oauth2 or aws")
+    return Instead("write the way itself as the key: bearer, basic, header, oauth2 or aws", covered=covered)
 
 
 _USER: Final = re.compile(r"[A-Za-z0-9][\w.@+-]{0,60}")

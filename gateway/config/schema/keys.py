@@ -230,15 +230,16 @@ def _check_keys(reading: Reading, node: Map, section: type[Section], label: str)
         for pair in node.pairs
         if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-"))
     ]
-    covered: set[str] = set()
+    # The keys that another hint covers, and whether it has a variable instead of what they say.
+    covered: dict[str, bool] = {}
     # What a name of another product is meant as may cover other keys, too.
     for pair in sorted(unknown, key=lambda each: each.key.text not in section.foreign):
         if pair.key.text not in covered:
             found = _report_unknown(reading, pair, around)
             meant |= {*found.keys}
-            covered |= found.covered
+            covered |= dict.fromkeys(found.covered, "${" in found.hint)
         else:
-            _hide_granting(reading.report, pair, everything=False)
+            _hide_granting(reading.report, pair, everything=covered[pair.key.text])
     for text, (_, declared) in keys.items():
         if declared.required and text not in written and text not in meant:
             reading.error(node, f'{label or "the file"} has no "{text}"', declared.remedy or declared.about)
@@ -300,9 +301,13 @@ def _report_unknown(reading: Reading, pair: Pair, around: _Around) -> Instead:
     return Instead(hint, (close,) if close else ())
 
 
+#: Keys whose value says how something is done, and is no secret.
+_OPEN: Final = frozenset({"type", "scheme", "method", "kind", "in"})
+
+
 def _hide_granting(report: Report, pair: Pair, *, everything: bool) -> None:
     """Never show what may be a secret by its key."""
-    if everything or GRANTING.search(pair.key.text):
+    if (everything and pair.key.text not in _OPEN) or GRANTING.search(pair.key.text):
         hide_all(report, pair.value)
         return
     for node in pair.value.nodes if isinstance(pair.value, Items) else (pair.value,):

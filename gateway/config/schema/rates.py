@@ -39,6 +39,9 @@ def rate_of(node: Node, name: str = "") -> str:
     if isinstance(node, Map):
         return _of_map({pair.key.text.lower(): pair.value for pair in node.pairs})
     text = node.text if isinstance(node, Scalar) else ""
+    if "throttl" in name and is_duration(text):
+        # The time between two, or the one to wait for.
+        return ""
     unit = {"qps": "s", "rps": "s", "rpm": "m"}.get(name, "")
     if named := _PER_UNIT.fullmatch(name):
         unit = named["unit"][0]

@@ -265,7 +265,8 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     elif not isinstance(node, Scalar):
         hide_all(reading.report, node)
     elif default := _DEFAULT.search(node.text):
-        reading.report.hide(node.content, default["value"])
+        at = node.content.column + default.start("value")
+        reading.report.hide(Place(node.content.file, node.content.line, at), default["value"])
     written = login(reading, node, label)
     if written is None:
         return None
@@ -273,8 +274,7 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
         reading.error(node, f"{label} is empty", "set one: an empty secret protects nothing")
         return None
     if "${" not in written.node.text or _DEFAULT.search(written.node.text):
-        key = re.match(r'"(\w+)"', label)
-        noun = key[1] if key else "secret"
+        noun = key[1] if (key := re.match(r'"(\w+)"', label)) else "secret"
         reading.is_literal(written.node, label, "token" if noun == "bearer" else noun)
     if not written.is_stand_in:
         reading.secrets.add(written.text)

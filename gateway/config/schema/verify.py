@@ -77,7 +77,7 @@ def _signature(pair: Pair, around: Map) -> Instead:
     own = {each.key.text: each.value for each in around.pairs}
     time, times = ("", frozenset[str]()) if "timestamp" in own else time_in(around)
     written = own.get("signature")
-    if time and "signed" not in {**parts, **(as_pairs(written))}:
+    if (time or "timestamp" in own) and "signed" not in {**parts, **(as_pairs(written))}:
         parts = {**({} if written else {"header": "x-signature"}), **parts, "signed": SIGNED}
     if not (parts := lacking(parts, written)):
         return write("timestamp", time) if time else Instead("remove it: signature says the same", covered=covered)
