@@ -54,8 +54,8 @@ class FetchCompiler:
     ) -> tuple[Fetch, ...]:
         """The look-ups of an entry; each may use what the ones before it have found."""
         self._refuse_places(keys)
-        for place, message, hint in _around_answers(keys):
-            self._reading.warning(place, message, hint)
+        for place, said, hint in _around_answers(keys):
+            self._reading.warning(place, said, hint)
         found: list[Fetch] = []
         known = roots
         for name, fetch in keys.fetch.items():
