@@ -91,6 +91,7 @@ def test_a_pattern_that_is_a_map_of_fields(tmp_path, value, right):
         ("to: [{name: crm}, {name: log}]", "to: [crm, log]"),
         ("to: leads\n    message: hi", "text"),
         ("destination: crm", "to"),
+        ("uses: crm", "to"),
         ("to: leads\n    blocks: []", "body: {text: ..., blocks: ...}"),
         ("to: leads\n    text: hi\n    username: bot", "body: {text: ..., username: ...} instead of text"),
         ("to: slack\n    text: hi", "leads, which is of type slack"),

@@ -322,6 +322,9 @@ def test_a_condition_that_must_not_hold_is_the_opposite_one(tmp_path, word, valu
     text = HEAD + "routes:\n  - match: contact.created\n    where: {WHERE}\n    to: crm\n"
     right = _OF_A_FLAG[word] if value in ("true", "yes", "1") else _NOT[_OF_A_FLAG[word]]
     assert reported(tmp_path, text.replace("WHERE", f"attrs.phone: {{{word}: {value}}}")) == [right]
+    if word in ("is_null", "isNotNull", "is_empty", "not_empty"):
+        (hint,) = reported(tmp_path, text.replace("WHERE", f"attrs.phone.{word}: {value}"))
+        assert hint == f'{right}; for a field of that name attrs.phone["{word}"]'
     assert loads(tmp_path, text.replace("WHERE", right))
 
 
@@ -433,6 +436,18 @@ def test_a_text_of_several_lines_without_its_sign_is_one_problem(tmp_path, lines
     for written in ("text:", "text:|"):
         assert reported(tmp_path, text.replace("TEXT", written)) == ["text: |"]
     assert loads(tmp_path, text.replace("TEXT", "text: |"))
+
+
+@pytest.mark.parametrize("lines", [["type: {{ attrs.type }}"], ["type: mrkdwn", "text: {{ attrs.type }}"]], ids=str)
+def test_a_map_below_text_is_no_text_without_its_sign(tmp_path, lines):
+    body = "routes:\n  - to: crm\n    match: contact.created\n    body:\n      text:\n"
+    hints = reported(tmp_path, HEAD + body + "".join(f"        {each}\n" for each in lines))
+    assert hints == [f'{lines[-1].partition(":")[0]}: "{{{{ attrs.type }}}}"']
+
+
+def test_an_odd_space_in_a_text_is_no_mistake(tmp_path):
+    text = "routes:\n  - to: crm\n    match: contact.created\n    text: |\n      a\n      \u00a0b\n   name: r\n"
+    assert not [each for each in reported(tmp_path, HEAD + text) if "space bar" in each]
 
 
 @pytest.mark.parametrize("section", ["always", "routes", "unmatched"])

@@ -23,7 +23,7 @@ ANY: Final = "*"
 _FOREIGN: Final[Mapping[str, str]] = {
     **dict.fromkeys(("on", "event", "events", "event_type", "event_types", "trigger", "triggers", "topic"), "match"),
     **dict.fromkeys(
-        ("destination", "destinations", "receiver", "receivers", "send_to", "target", "targets", "sink", "sinks"), "to"
+        ("destination", "destinations", "receiver", "receivers", "send_to", "target", "targets", "sink", "sinks", "uses"), "to"
     ),
     **dict.fromkeys(("message", "msg"), "text"),
     **dict.fromkeys(("data", "payload", "content"), "body"),

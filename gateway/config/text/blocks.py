@@ -12,6 +12,8 @@ _TEXTS: Final = frozenset({"text", "summary", "xml", "content", "message"})
 _LISTS: Final = frozenset({"always", "routes", "unmatched", "invalid", "failed", "tests", "send", "choose"})
 _ALONE: Final = re.compile(r"(?P<before> *(?:- +)?)(?P<key>[\w.-]+):\s*(?:#.*)?$")
 _KEY: Final = re.compile(r""" *(?:\w[\w.-]*|"[^"]*"|'[^']*'):(?:\s|$)""")
+_FIELD: Final = re.compile(r" *(?:- +)?[a-z_][a-z0-9_]*:(?:\s|$)")
+_IN_BLOCK: Final = re.compile(r".*:\s+[|>][-+0-9]*\s*$")
 _NO_SPACE: Final = re.compile(r"(?P<before> *(?:- +)?)(?P<key>[\w.-]+):(?P<sign>[|>][-+]?)\s*$")
 _INDENTATION: Final = re.compile(r"\s*")
 #: Lines from the one where the parser gave up back to the mistake.
@@ -25,7 +27,10 @@ def mistake_in(line: int, lines: Sequence[str]) -> Mistake | None:
 
 def odd_space(line: int, lines: Sequence[str]) -> Mistake | None:
     """A line that is indented with another space than that of the keyboard, such as a no-break space."""
-    for number in range(line, max(line - _NEAR, 0), -1):
+    above = next((each for each in range(line - 1, 0, -1) if text_of(lines, each).strip()), line)
+    for number in (line, above):
+        if _IN_BLOCK.match(text_of(lines, _parent(number, lines))):
+            continue
         indentation = _INDENTATION.match(text_of(lines, number))
         odd = next((sign for sign in (indentation[0] if indentation else "") if sign not in " \t"), "")
         if odd and text_of(lines, number).strip():
@@ -52,7 +57,8 @@ def without_sign(line: int, lines: Sequence[str]) -> Mistake | None:
     if found is None or found["key"] not in _TEXTS:
         return None
     inside = [text_of(lines, number) for number in range(above + 1, line + 1)]
-    if all(_KEY.match(text) for text in inside if text.strip()) and len(inside) > 1:
+    if all(_FIELD.match(text) for text in inside if text.strip()):
+        # A map, such as a block of Slack.
         return None
     message = f'the lines below "{found["key"]}:" are a text, which needs a | after the colon'
     return Mistake(above, found.start("key") + 1, message, f"write {found['key']}: |")
