@@ -41,6 +41,18 @@ def joined(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
+#: Words for true and false.
+_TRUTH: Final = {
+    **dict.fromkeys(("true", "yes", "on", "y", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "n", "0"), False),
+}
+
+
+def truth_like(text: str) -> bool | None:
+    """What a word for true or false says; None for any other word."""
+    return _TRUTH.get(text.lower())
+
+
 def closest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
     """The known word that is most like another one, empty if none is; ``closeness``: from 0, anything, to 1, the same.
 

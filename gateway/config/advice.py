@@ -35,6 +35,8 @@ from gateway.routing.gathering import Digest
 from gateway.routing.replies import Reply
 from gateway.wording import few
 
+#: What other products call all events.
+_EVERY_EVENT: Final = frozenset({"all", "any", "true", "every", "everything", "all events", ".*"})
 #: The fields of `delivery` for trying entries of `failed`.
 _GIVEN_UP: Final[Facts] = {
     "id": "dlv_sample",
@@ -229,6 +231,9 @@ class Adviser:
             known = sorted(self._known.types(self._compiler.sources(keys)))
             meant = [suggest_type(each.text, known) for each in keys.match or ()]
             hint = min(filter(None, meant), key=lambda each: each.startswith("known"), default="there are none")
+            if any(each.text.lower() in _EVERY_EVENT for each in keys.match or ()):
+                self._reading.warning(place, message, 'write match: "**" for every event')
+                return
             self._reading.warning(place, message, f"{hint}; an event of tests counts as a sample")
 
     def _constant(self, where: Where, place: Place, called: str) -> None:
@@ -281,7 +286,7 @@ class Adviser:
             for condition in field.conditions:
                 mismatch = mismatched(field.path.text, condition, [*values, *shown])
                 if mismatch is not None:
-                    self._reading.warning(field.path, *mismatch)
+                    self._reading.warning(field.value, *mismatch)
 
     def _named(self, keys: EntryKeys, samples: Sequence[Sample]) -> Iterator[tuple[str, Place]]:
         """The fields that templates read, and those of conditions if no sample says that they are absent."""

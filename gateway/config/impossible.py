@@ -75,7 +75,10 @@ def _not_a_text(condition: Clause | Check) -> Iterator[tuple[str, str]]:
     if isinstance(condition, Clause):
         if not any(isinstance(each, str) for each in condition.values):
             shown = _listed(condition.values, '"{}"')
-            yield f"{path} is always a text, which {_listed(condition.values)} never equals", f"write {path}: {shown}"
+            yield (
+                f"{path} is always a text, and is never equal to {_listed(condition.values)}",
+                f"write {path}: {shown}",
+            )
     elif _is_of_numbers(condition):
         added = f"{path}: {{number: true, {condition.operator}: {_listed(condition.operands)}}}"
         hint = f"add number: true: {added}" if condition.path[0] != "event" else "compare event.received_at with a time"

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.config import checks
-from gateway.config.headers import in_braces
+from gateway.config.headers import in_braces, paths_in
 from gateway.config.messages import MessageCompiler
 from gateway.config.schema.entries import EntryKeys, FetchKeys
 from gateway.config.schema.reading import Reading
@@ -54,6 +54,8 @@ class FetchCompiler:
     ) -> tuple[Fetch, ...]:
         """The look-ups of an entry; each may use what the ones before it have found."""
         self._refuse_places(keys)
+        for place, said, hint in _around_answers(keys):
+            self._reading.warning(place, said, hint)
         found: list[Fetch] = []
         known = roots
         for name, fetch in keys.fetch.items():
@@ -111,6 +113,21 @@ def certain(entry: Entry) -> Iterator[tuple[str, Message]]:
         yield entry.fetches[0].destination, entry.fetches[0].message
     else:
         yield from entry.messages.items()
+
+
+#: What other products have an answer's JSON under.
+_AROUND: Final = frozenset({"body", "json"})
+
+
+def _around_answers(keys: EntryKeys) -> Iterator[tuple[Place, str, str]]:
+    """``known.body.id``, as if what is looked up were the whole answer: place, message and remedy."""
+    known = names(keys)
+    for path, place in paths_in(keys):
+        name, _, below = path.partition(".")
+        around, dot, field = below.partition(".")
+        if name in known and around in _AROUND and dot:
+            message = f"{name} is the JSON of the answer itself, and {path} is in it only if it has a field {around}"
+            yield place, message, f'write {name}.{field}; for a field of that name, {name}["{around}"].{field}'
 
 
 # --- names that are known only at the attempt ---

@@ -57,13 +57,13 @@ def mismatched(field: str, condition: Condition, values: Values) -> tuple[str, s
 def _unequal(field: str, condition: Clause, event_type: str, value: object) -> tuple[str, str]:
     if isinstance(value, list):
         written = condition.text.partition(": ")[2]
-        message = f"{field} is a list in the sample {event_type}, which never equals a value"
+        message = f"{field} is a list in the sample {event_type}, and is never equal to a single value"
         return message, f"write {field}: {{contains: {written}}}"
     kind = _KINDS[type(condition.values[0])]
-    message = f"{field} is {_KINDS[type(value)]} in the sample {event_type}, which {kind} never equals"
+    message = f"{field} is {_KINDS[type(value)]} in the sample {event_type}, and is never equal to {kind}"
     match value:
         case bool() | int() | float():
-            return message, f"write {str(value).lower()}, without quotes"
+            return message, f"write {str(value).lower()}{', without quotes' if kind == 'a text' else ''}"
         case str():
             return message, f'write "{value[:40]}", in quotes'
     return message, "name one of its fields"

@@ -20,6 +20,7 @@ from gateway.event import regexes
 from gateway.event.paths import MISSING
 from gateway.event.patterns import glob
 from gateway.event.values import Value, as_json, as_number, json_key, moment, number
+from gateway.wording import truth_like
 
 T = TypeVar("T")
 
@@ -258,6 +259,7 @@ FLAG: Final = Kind(
     fits=lambda value: isinstance(value, bool),
     needs="true or false",
     problem="must be true or false",
+    hint=lambda value: "" if (meant := truth_like(str(value))) is None else f"write {str(meant).lower()}",
 )
 TEXT: Final = Kind(
     schema={"type": "string"},

@@ -180,6 +180,7 @@ def test_a_secret_in_the_file_is_named_with_a_variable_for_it_and_is_no_warning(
     assert json.loads(run(tmp_path, LITERAL, "--no-env", "--strict", "--format", "json").stdout) == []
     assert [each.partition("(write ")[2] for each in named] == [
         '"${HUB_SECRET}", and put HUB_SECRET=... in .env)',
+        '"${OLD}", and put OLD=... in .env)',
         '"${MY_CRM_PASSWORD}", and put MY_CRM_PASSWORD=... in .env)',
         '"${API_TOKEN}", and put API_TOKEN=... in .env)',
         '"${API_SECRET}", and put API_SECRET=... in .env)',

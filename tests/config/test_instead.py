@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import load
+from gateway.config import format_problem, load
 from gateway.config.schema import durations
 from gateway.config.schema.signed import algorithm_like
 from gateway.errors import ConfigError
@@ -91,6 +91,7 @@ def test_a_pattern_that_is_a_map_of_fields(tmp_path, value, right):
         ("to: [{name: crm}, {name: log}]", "to: [crm, log]"),
         ("to: leads\n    message: hi", "text"),
         ("destination: crm", "to"),
+        ("uses: crm", "to"),
         ("to: leads\n    blocks: []", "body: {text: ..., blocks: ...}"),
         ("to: leads\n    text: hi\n    username: bot", "body: {text: ..., username: ...} instead of text"),
         ("to: slack\n    text: hi", "leads, which is of type slack"),
@@ -126,6 +127,160 @@ def test_a_destination_under_other_keys_is_one_problem(tmp_path, lines, right):
     assert remedy(tmp_path, text + ("    text: hi\n" if "type: " in lines else "")) == right
 
 
+OTHER = HEAD + "  other:\n    {}\nroutes:\n" + DESTINATION
+URL = "url: https://crm.example.com\n    "
+
+
+@pytest.mark.parametrize(
+    ("lines", "right"),
+    [
+        (URL + "rate_limit: 60/min", "rate: 60/min"),
+        (URL + "rateLimit: 1/s", "rate: 1/s"),
+        (URL + "throttle: 5 per second", "rate: 5/s"),
+        (URL + "requests_per_minute: 90", "rate: 90/min"),
+        (URL + "rate: {limit: 60, per: 1m}", "rate: 60/min"),
+        (URL + "rate: {requests: 10, interval: second}", "rate: 10/s"),
+        (URL + "rate_limit: {max: 100, window: 1h}", "rate: 100/h"),
+        (URL + "timeoutSeconds: 30", "timeout: 30s"),
+        (URL + "timeout_ms: 1500", "timeout: 1.5s"),
+        (URL + "request_timeout: 20s", "timeout: 20s"),
+        (URL + "retry: {for: forever}", "retry: {for: 30d}"),
+        (URL + 'auth: {type: bearer, token: "${TOKEN}"}', 'auth: {bearer: "${TOKEN}"}'),
+        (URL + 'auth: {token: "${TOKEN}"}', 'auth: {bearer: "${TOKEN}"}'),
+        (URL + 'auth: {type: basic, username: me, password: "${TOKEN}"}', 'auth: {basic: {user: me, password: "${TOKEN}"}}'),
+        (URL + 'auth: {username: me, password: "${TOKEN}"}', 'auth: {basic: {user: me, password: "${TOKEN}"}}'),
+        (URL + 'auth: {type: api_key, name: X-Key, value: "${TOKEN}"}', 'auth: {header: {name: X-Key, value: "${TOKEN}"}}'),
+        (URL + 'auth: {api_key: "${TOKEN}"}', 'auth: {header: {name: x-api-key, value: "${TOKEN}"}}'),
+        (URL + 'auth: {basic: "me:${TOKEN}"}', 'auth: {basic: {user: me, password: "${TOKEN}"}}'),
+        (URL + 'auth: {basic: "${TOKEN}:${TOKEN}"}', 'auth: {basic: {user: "${TOKEN}", password: "${TOKEN}"}}'),
+        (URL + 'headers: "X-Api-Key: ${TOKEN}"', 'headers: {X-Api-Key: "${TOKEN}"}'),
+        (URL + "headers: 'Accept: text/plain'", "headers: {Accept: text/plain}"),
+        (URL + "headers: [{name: X-A, value: b}, {name: X-B, value: '1'}]", 'headers: {X-A: b, X-B: "1"}'),
+        (URL + "headers: ['X-A: b', {X-B: c}]", "headers: {X-A: b, X-B: c}"),
+        (URL + "hours: 9-17", "hours: {from: 09:00, to: 17:00}"),
+        (URL + "hours: mon-fri 9:00 - 17:30", "hours: {days: mon-fri, from: 09:00, to: 17:30}"),
+        (URL + "hours: all day", "hours: {days: mon-fri, from: 09:00, to: 18:00}"),
+        ("kind: slack\n    url: https://hooks.slack.com/services/T0/B0/x", "type: slack"),
+        ("uses: http\n    url: https://crm.example.com", "type: http"),
+        ("endpoint: https://crm.example.com", "url"),
+        ("api_url: https://crm.example.com", "url"),
+        ('api_url: "${TOKEN}"\n    channel: "#a"', 'type: slack and url: "${TOKEN}", without channel: an incoming webhook has its own'),
+    ],
+)  # fmt: skip
+def test_a_key_of_a_destination_in_the_notation_of_another_product(tmp_path, lines, right):
+    """The value of the key above the one that is reported is part of the whole line that is right."""
+    written = remedy(tmp_path, OTHER.replace("{}", lines).replace("to: [crm, other]", "to: [crm, other]\n    text: x"))
+    assert written.partition(", which is")[0] in right
+    pasted = lines.rpartition("\n    ")[0] + f"\n    {right}" if lines.startswith(URL) else ""
+    assert not pasted or loads(tmp_path, OTHER.replace("{}", pasted))
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "{type: bearer, token: hush-hush}",
+        "{type: apiKey, in: header, name: X-Key, value: hush-hush}",
+        "{type: basic, username: me, password: hush-hush}",
+        "{type: oauth2, token: hush-hush}",
+        '{basic: "me:hush-hush"}',
+    ],
+)
+def test_the_secret_of_a_login_in_another_notation_is_not_shown_and_is_one_problem(tmp_path, auth):
+    (tmp_path / "routes.yaml").write_text(OTHER.replace("{}", f"{URL}auth: {auth}"))
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    (problem,) = refused.value.problems
+    assert "hush" not in format_problem(problem)
+
+
+@pytest.mark.parametrize("value", ["'X-Api-Key: hush-hush'", "[{name: Authorization, value: hush-hush}]"])
+def test_what_may_be_a_secret_in_a_header_is_not_repeated(tmp_path, value):
+    (tmp_path / "routes.yaml").write_text(OTHER.replace("{}", f"{URL}headers: {value}"))
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    assert "hush" not in "".join(map(format_problem, refused.value.problems))
+
+
+@pytest.mark.parametrize(
+    ("lines", "right"),
+    [
+        ("fetch: {known: {destination: crm, path: /x}}", "fetch: {known: {from: crm, path: /x}}"),
+        ("fetch: {known: {from: crm, path: /x, params: {a: b}}}", "fetch: {known: {from: crm, path: /x, query: {a: b}}}"),
+        ("params: {a: b}", "query: {a: b}"),
+        ("switch: [{if: attrs.id, path: /a}, {path: /b}]", "choose: [{if: attrs.id, path: /a}, {path: /b}]"),
+        ("headers: [{name: X-A, value: b}]", "headers: {X-A: b}"),
+        ("hours: 9 to 17", "hours: {from: 09:00, to: 17:00}"),
+        ("group_by: [attrs.type]\n    group_wait: 30s", "digest: {every: 30s, by: attrs.type}\n    text: x"),
+        ("group_by: [type]\n    group_wait: 30s\n    group_interval: 5m", "digest: {every: 30s, by: attrs.type}\n    text: x"),
+        ("endpoint: /x", "path: /x"),
+    ],
+)  # fmt: skip
+def test_a_key_of_a_route_in_the_words_of_another_product_is_one_problem(tmp_path, lines, right):
+    written = remedy(tmp_path, HEAD + MATCHED.format(lines)).partition(", for one message")[0]
+    assert written in right.partition("\n")[0]
+    assert loads(tmp_path, HEAD + MATCHED.format(right))
+
+
+@pytest.mark.parametrize(
+    "names", ["crm & log", "[crm; log]", "crm; log", "crm, log", "crm and log", "crm | log", "crm + log"]
+)
+def test_several_destinations_in_one_text_are_a_list(tmp_path, names):
+    assert remedy(tmp_path, HEAD + ENTRY.format(f"to: {names}")) == "a list: [crm, log]"
+
+
+@pytest.mark.parametrize("key", ["receivers", "sinks", "outputs", "targets", "destination"])
+def test_no_destination_is_unknown_below_another_name_of_their_section(tmp_path, key):
+    text = HEAD.replace("destinations:", f"{key}:") + ENTRY.format("to: crm")
+    assert remedy(tmp_path, text) in ("destinations", 'did you mean "destinations"?')
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("input: contact.created", "event"),
+        ("input: {a: 1}", "payload"),
+        ("input: contact.json", "file"),
+        ("body: contact.updated", "event"),
+    ],
+)
+def test_the_event_of_a_test_under_another_name(tmp_path, line, right):
+    text = (
+        HEAD
+        + "routes:\n  - {to: [crm, log]}\n  - {to: leads, text: x}\ntests:\n  - name: t\n    {}\n    expect: [crm, log, leads]\n"
+    )
+    assert remedy(tmp_path, text.replace("{}", line)) == right
+    (tmp_path / "contact.json").write_text('{"a": 1}')
+    assert loads(tmp_path, text.replace("{}", line.replace(line.partition(":")[0], right, 1)))
+
+
+@pytest.mark.parametrize("line", ["apiVersion: v1", "api_version: 2", "schemaVersion: 1.0"])
+def test_the_version_under_another_name_is_right_after_one_round(tmp_path, line):
+    text = HEAD + ENTRY.format("to: crm")
+    assert remedy(tmp_path, text.replace("version: 1", line)) == "version: 1"
+
+
+@pytest.mark.parametrize("word", ["all", "any", "true", "everything"])
+def test_a_word_for_every_event_is_a_pattern(tmp_path, word):
+    config = loads(tmp_path, HEAD + ENTRY.format(f"to: [crm, log]\n    match: {word}"))
+    assert [each.hint for each in config.warnings if "matches no" in each.message] == [
+        'write match: "**" for every event'
+    ]
+    right = loads(tmp_path, HEAD + ENTRY.format('to: [crm, log]\n    match: "**"'))
+    assert not [each for each in right.warnings if "match" in each.message]
+
+
+@pytest.mark.parametrize("text", ["hexadecimal", "HEX", "base16", "Base64", "b64", "base64-url", "url-safe-base64"])
+def test_an_encoding_under_another_name(tmp_path, text):
+    source = "verify: {signature: {header: x-sig, encoding: ENCODING}}"
+    right = remedy(tmp_path, SOURCE.format(source.replace("ENCODING", text)))
+    assert loads(tmp_path, SOURCE.format(source.replace("ENCODING", right)))
+
+
+@pytest.mark.parametrize("name", ["rotate", "create", "operate", "migrate"])
+def test_a_key_is_not_taken_for_a_short_one_that_is_in_it(tmp_path, name):
+    assert "did you mean" not in remedy(tmp_path, OTHER.replace("{}", f"{URL}{name}: daily"))
+
+
 def test_a_token_of_slack_is_no_address_even_if_it_comes_from_a_variable(tmp_path):
     (tmp_path / "routes.yaml").write_text(HEAD + '  bot: {type: slack, url: "${SLACK_URL}"}\n')
     with pytest.raises(ConfigError) as refused:
@@ -154,6 +309,10 @@ def test_a_token_of_slack_is_no_address_even_if_it_comes_from_a_variable(tmp_pat
         ("verify: {hmac_sha1: X-Billing-Signature}", "signature: {header: X-Billing-Signature, algorithm: sha1}"),
         ("verify: {type: hmac, algorithm: sha512, header: X-Sig, encoding: base64, prefix: 'v1='}", "signature: {header: X-Sig, algorithm: sha512, encoding: base64, prefix: 'v1='}"),
         ("verify: {header: X-Sig, encoding: base64}", "signature: {header: X-Sig, encoding: base64}"),
+        ('verify: {type: hmac, algorithm: sha256, header: X-Sig, payload: "{timestamp}.{body}", timestamp_header: X-Timestamp, encoding: hex}', 'verify: {signature: {header: X-Sig, algorithm: sha256, signed: "{timestamp}.{body}", encoding: hex}, timestamp: {header: X-Timestamp}}'),
+        ("verify: {hmac: sha1, timestamp_header: X-Timestamp, signed_payload: '${timestamp}:${body}'}", 'verify: {signature: {header: x-signature, algorithm: sha1, signed: "{timestamp}:{body}"}, timestamp: {header: X-Timestamp}}'),
+        ("verify: {header: X-Sig, payload: '{body}'}", 'signature: {header: X-Sig, signed: "{body}"}'),
+        ("verify: {payload: auth.token}", "token: {payload: auth.token}"),
         ("verify: {type: token, header: X-Token}", "token: {header: X-Token}"),
         ("verify: {type: bearer}", "bearer: true"),
         ("verify: {signature: X-Billing-Signature}", "signature: {header: X-Billing-Signature}"),
@@ -174,6 +333,23 @@ def test_a_way_to_verify_in_the_words_of_others_is_one_problem(tmp_path, line, r
         assert loads(tmp_path, SOURCE.format(pasted))
     elif pasted.startswith(("signature: ", "token: ", "bearer: ")):
         assert loads(tmp_path, SOURCE.format(f"verify: {{{pasted}}}"))
+
+
+@pytest.mark.parametrize(
+    ("line", "hint", "right"),
+    [
+        ("{signature: {header: x-sig}, payload: '{body}'}", 'add signed: "{body}" to the existing signature', "{signature: {header: x-sig, signed: '{body}'}}"),
+        ("{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp_header: X-At}", "timestamp: {header: X-At}", "{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At}}"),
+        ("{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, max_age: 5m}}", "tolerance", "{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, tolerance: 5m}}"),
+        ("{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, maxAge: 5m}}", "tolerance", "{signature: {header: x-sig, signed: '{timestamp}.{body}'}, timestamp: {header: X-At, tolerance: 5m}}"),
+    ],
+)  # fmt: skip
+def test_a_part_of_verify_belongs_to_it_and_to_nothing_far_away(tmp_path, line, hint, right):
+    (tmp_path / "routes.yaml").write_text(SOURCE.format(f"verify: {line}"))
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    assert hint in [each.hint.removeprefix("write ") for each in refused.value.problems]
+    assert loads(tmp_path, SOURCE.format(f"verify: {right}"))
 
 
 META = "version: 1\nsources:\n  meta:\n    preset: meta\n    secret: s3cret-of-the-tests\n    {}\n"

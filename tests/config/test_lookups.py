@@ -52,6 +52,24 @@ def test_destinations_that_are_joined_directly_or_over_others_have_one_group_and
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("a.body.id", "a.id"),
+        ("a.json.items", "a.items"),
+        ("a.id", ""),
+        ("a.body", ""),
+        ('a["body"].id', ""),
+        ("payload.body.id", ""),
+    ],
+)
+def test_the_answer_of_a_look_up_is_its_json_itself(loaded, path, right):
+    route = fetching("one", "chat", "crm")
+    found = loaded(route.replace("body: {}", f"body: {{x: '{{{{ {path} }}}}'}}")).warnings
+    hints = [each.hint.partition(";")[0] for each in found if "the JSON of the answer" in each.message]
+    assert hints == ([f"write {right}"] if right else [])
+
+
 def test_a_destination_that_looks_in_itself_is_joined_to_nothing_but_takes_longer(loaded):
     found = loaded(fetching("one", "crm", "crm")).destinations["crm"]
     assert (found.group, found.lookups_s, found.longest_s) == ("", 20 + PATIENCE_S, 40 + PATIENCE_S)

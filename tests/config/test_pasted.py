@@ -299,6 +299,195 @@ def test_a_regular_expression_of_another_notation_is_put_right_too(tmp_path, wri
     assert loads(tmp_path, pasted)
 
 
+#: Each word of another language for whether a field is there, is empty or is null, and what it says if it is true.
+_OF_A_FLAG = {
+    **dict.fromkeys(("is_null", "isNull"), "attrs.phone: null"),
+    **dict.fromkeys(("not_null", "isNotNull", "nonNull"), "attrs.phone: {not: null}"),
+    **dict.fromkeys(("not_exists", "does_not_exist", "missing", "undefined", "absent"), "attrs.phone: {exists: false}"),
+    **dict.fromkeys(("$exists", "is_set", "is_defined"), "attrs.phone: {exists: true}"),
+    **dict.fromkeys(("is_empty", "blank", "isBlank"), "attrs.phone: {empty: true}"),
+    **dict.fromkeys(("not_empty", "non_empty", "isNotBlank"), "attrs.phone: {empty: false}"),
+}
+_NOT = {
+    "attrs.phone: null": "attrs.phone: {not: null}",
+    "attrs.phone: {exists: true}": "attrs.phone: {exists: false}",
+    "attrs.phone: {empty: true}": "attrs.phone: {empty: false}",
+}
+_NOT |= {right: wrong for wrong, right in _NOT.items()}
+
+
+@pytest.mark.parametrize("value", ["true", "yes", "1", "false", "no", "off", "0"])
+@pytest.mark.parametrize("word", _OF_A_FLAG)
+def test_a_condition_that_must_not_hold_is_the_opposite_one(tmp_path, word, value):
+    text = HEAD + "routes:\n  - match: contact.created\n    where: {WHERE}\n    to: crm\n"
+    right = _OF_A_FLAG[word] if value in ("true", "yes", "1") else _NOT[_OF_A_FLAG[word]]
+    assert reported(tmp_path, text.replace("WHERE", f"attrs.phone: {{{word}: {value}}}")) == [right]
+    if word in ("is_null", "isNotNull", "is_empty", "not_empty"):
+        (hint,) = reported(tmp_path, text.replace("WHERE", f"attrs.phone.{word}: {value}"))
+        assert hint == f'{right}; for a field of that name attrs.phone["{word}"]'
+    assert loads(tmp_path, text.replace("WHERE", right))
+
+
+@pytest.mark.parametrize("name", ["exists", "empty"])
+@pytest.mark.parametrize(
+    ("word", "right"), [("yes", "true"), ("ON", "true"), ("1", "true"), ("no", "false"), ("0", "false")]
+)
+def test_another_word_for_true_or_false_is_one_of_them(tmp_path, name, word, right):
+    text = HEAD + "routes:\n  - match: contact.created\n    where: {WHERE}\n    to: crm\n"
+    assert reported(tmp_path, text.replace("WHERE", f"attrs.phone: {{{name}: {word}}}")) == [right]
+    assert loads(tmp_path, text.replace("WHERE", f"attrs.phone: {{{name}: {right}}}"))
+
+
+def test_what_begins_a_number_of_a_telephone_stays_in_quotes(tmp_path):
+    text = HEAD + "routes:\n  - match: contact.created\n    where: {WHERE}\n    to: crm\n"
+    assert reported(tmp_path, text.replace("WHERE", 'attrs.phone: {starts_with: "+49"}')) == [
+        'attrs.phone: {prefix: "+49"}'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        (r"^\+49", r"{regex: '^\+49'}"),
+        ("^+49", r"{regex: '^\+49'}"),
+        (r"\d+", r"{regex: '\d+'}"),
+        ("not null", "{not: null}"),
+        ("is not null", "{not: null}"),
+        ("is null", "null"),
+        ("is empty", "{empty: true}"),
+        ("not empty", "{empty: false}"),
+        ("not set", "{exists: false}"),
+    ],
+)
+def test_a_pattern_or_a_state_that_is_compared_as_a_text_is_named(tmp_path, value, right):
+    text = HEAD + "routes:\n  - match: contact.created\n    where: {attrs.phone: VALUE}\n    to: crm\n"
+    warned = [each for each in reported(tmp_path, text.replace("VALUE", value)) if each.startswith("attrs.phone: ")]
+    assert [each.partition(" for ")[0] for each in warned] == [f"attrs.phone: {right}"]
+    again = reported(tmp_path, text.replace("VALUE", right))
+    assert not [each for each in again if each.startswith("attrs.phone: ")]
+
+
+@pytest.mark.parametrize("value", ["C:/data", "interested", "US$", "a^b", "not interested", "'null'"])
+def test_a_text_is_compared_as_it_is_written(tmp_path, value):
+    text = HEAD + "routes:\n  - {match: contact.created, where: {attrs.firstname: VALUE}, to: crm}\n"
+    assert not [each for each in reported(tmp_path, text.replace("VALUE", value)) if "firstname: " in each]
+
+
+@pytest.mark.parametrize("field", ["msg.payload.id", "msg.id"])
+def test_a_field_of_a_message_of_node_red(tmp_path, field):
+    text = HEAD + "routes:\n  - {match: contact.created, where: {FIELD: 7}, to: crm}\n"
+    assert reported(tmp_path, text.replace("FIELD", field)) == ["payload.id"]
+
+
+@pytest.mark.parametrize("path", ["payload.id", "attrs.firstname", "event.type"])
+def test_the_path_of_a_field_in_a_body_is_not_its_value(tmp_path, path):
+    text = HEAD + "routes:\n  - match: contact.created\n    to: crm\n    body:\n      VALUE\n"
+    (right,) = (each for each in reported(tmp_path, text.replace("VALUE", f"name: {path}")) if path in each)
+    assert right == f'name: "{{{{ {path} }}}}"'
+    assert not [each for each in reported(tmp_path, text.replace("VALUE", right)) if each == right]
+
+
+@pytest.mark.parametrize(("value", "right"), [("true", "1"), ('"1"', "1, without quotes")])
+def test_a_value_of_another_type_is_reported_where_it_is(tmp_path, value, right):
+    line = f"    where: {{attrs.is_enabled: {value}}}"
+    config = loads(tmp_path, HEAD + f"routes:\n  - match: contact.created\n{line}\n    to: [crm, log]\n")
+    (problem,) = (each for each in config.warnings if "is_enabled" in each.message)
+    assert problem.hint == f"write {right}"
+    assert line[problem.place.column - 1 :].startswith(value)
+
+
+# --- slips ---
+
+_TEXT = "routes:\n  - name: r\n    match: contact.created\n    to: leads\n"
+
+
+def test_a_secret_in_the_default_of_a_variable_is_noted_and_hidden(tmp_path):
+    text = (
+        HEAD.replace("s3cret-of-the-tests", '"${SHOP_SECRET:-s3cret-of-the-tests}"') + "routes:\n  - to: [crm, log]\n"
+    )
+    notes = [each for each in loads(tmp_path, text).literal_secrets if "SHOP_SECRET" in each.hint]
+    assert len(notes) == 1
+    assert "s3cret" not in f"{notes}"
+
+
+@pytest.mark.parametrize("variable", ["%TOKEN%", "$TOKEN", "$(TOKEN)"])
+def test_a_secret_as_a_variable_of_another_shell_is_right_after_one_round(tmp_path, variable):
+    text = HEAD.replace("s3cret-of-the-tests", "SECRET")
+    (right,) = (each for each in reported(tmp_path, text.replace("SECRET", variable)) if "TOKEN" in each)
+    assert right.removeprefix("secret: ") == '"${TOKEN}"'
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["New contact: {{ attrs.firstname }}", "mail {{ attrs.email }}"],
+        ["New contact {{ attrs.firstname }}", "mail: {{ attrs.email }}"],
+        [":wave: New *{{ attrs.firstname }}*", "{{ attrs.email }}"],
+        ["{{ attrs.firstname }} is new", "mail {{ attrs.email }}"],
+        ["*New* contact: {{ attrs.firstname }}", "", "mail {{ attrs.email }}"],
+        ["New: {{ attrs.firstname }}", "", "- mail {{ attrs.email }}"],
+        ["{% if attrs.email %}", "{{ attrs.email }}", "{% endif %}"],
+    ],
+    ids=str,
+)
+def test_a_text_of_several_lines_without_its_sign_is_one_problem(tmp_path, lines):
+    text = HEAD + _TEXT + "    TEXT\n" + "".join(f"      {each}\n" if each else "\n" for each in lines)
+    text += "  - to: [crm, log]\n"
+    for written in ("text:", "text:|"):
+        assert reported(tmp_path, text.replace("TEXT", written)) == ["text: |"]
+    assert loads(tmp_path, text.replace("TEXT", "text: |"))
+
+
+@pytest.mark.parametrize("lines", [["type: {{ attrs.type }}"], ["type: mrkdwn", "text: {{ attrs.type }}"]], ids=str)
+def test_a_map_below_text_is_no_text_without_its_sign(tmp_path, lines):
+    body = "routes:\n  - to: crm\n    match: contact.created\n    body:\n      text:\n"
+    hints = reported(tmp_path, HEAD + body + "".join(f"        {each}\n" for each in lines))
+    assert hints == [f'{lines[-1].partition(":")[0]}: "{{{{ attrs.type }}}}"']
+
+
+def test_an_odd_space_in_a_text_is_no_mistake(tmp_path):
+    text = "routes:\n  - to: crm\n    match: contact.created\n    text: |\n      a\n      \u00a0b\n   name: r\n"
+    assert not [each for each in reported(tmp_path, HEAD + text) if "space bar" in each]
+
+
+@pytest.mark.parametrize("section", ["always", "routes", "unmatched"])
+@pytest.mark.parametrize("spaces", ["  ", "    "])
+@pytest.mark.parametrize("others", ["", "  - name: b\n    to: [crm, log]\n"])
+def test_the_first_entry_of_a_list_without_its_dash_is_named_at_once(tmp_path, section, spaces, others):
+    entry = f"{spaces}name: a\n    to: [crm, log]\n{others}"
+    hints = reported(tmp_path, HEAD + f"{section}:\n{entry}")
+    assert any("- name: a" in each for each in hints)
+    assert len(hints) == 1 or not others
+
+
+@pytest.mark.parametrize("sign", ["\u00a0", "\u2003", "\u3000"])
+@pytest.mark.parametrize("lead", ["", "  "])
+def test_a_space_that_is_none_is_named_on_its_line(tmp_path, sign, lead):
+    line = f"{lead}{sign}{sign}text: hi"
+    (tmp_path / "routes.yaml").write_text(HEAD + _TEXT + line + "\n  - to: [crm, log]\n")
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    (problem,) = refused.value.problems
+    assert f"U+{ord(sign):04X}" in problem.message
+    assert problem.line_text == line
+
+
+@pytest.mark.parametrize("marks", ["“”", "‘’", "„“", "«»"])
+def test_typographic_quotation_marks_around_an_address_are_named(tmp_path, marks):
+    text = HEAD + f"  other: {{url: {marks[0]}https://crm.example.com{marks[1]}}}\n"
+    (tmp_path / "routes.yaml").write_text(text + "routes:\n  - to: [crm, log, other]\n")
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    assert any(f"quotation marks {marks[0]} and {marks[1]}" in each.message for each in refused.value.problems)
+
+
+def test_a_text_as_deep_as_its_key_is_said_to_be_indented(tmp_path):
+    (tmp_path / "routes.yaml").write_text(HEAD + _TEXT + "    text: |\n    hello\n")
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    assert "not indented deeper than its key" in refused.value.problems[0].message
+
+
 # --- types ---
 
 KNOWN = sorted(presets.load("xobito").samples)

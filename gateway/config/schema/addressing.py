@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.config.schema import elsewhere, trees, values
+from gateway.config.schema import elsewhere, rates, trees, values
 from gateway.config.schema.foreign import combination, shown
 from gateway.config.schema.instead import EXCLUDING, alone, condition, exclusion, rooted
 from gateway.config.schema.reading import Reading, Words, shape_of, shaped
@@ -24,6 +24,12 @@ def _url(_pair: Pair, around: Map) -> Instead:
         return Instead("remove it: the destination has the url, to which path is appended")
     hint = "write to: the name of a destination, which has the url, and path: what is appended to it"
     return Instead(hint, ("to", "path"))
+
+
+def _endpoint(pair: Pair, _around: Map) -> Instead | None:
+    """``endpoint: /contacts``; None for an address."""
+    text = pair.value.text if isinstance(pair.value, Scalar) else ""
+    return write("path") if text.startswith("/") else None
 
 
 def _to_kind(pair: Pair, around: Map) -> Instead:
@@ -118,14 +124,18 @@ def text(reading: Reading, node: Node, label: str) -> TemplateText | None:
         reading.error(node, f"{label} must be one text, not a list", "write text: | and its lines below, indented")
         return None
     if isinstance(node, Map):
-        reading.error(node, f"{label} must be one text, not a map", "write body: for JSON, with {{ }} in its texts")
+        is_text = any(" " in pair.key.text for pair in node.pairs)
+        lines, tree = "write text: | and its lines below, indented", "write body instead of text, for JSON"
+        reading.error(node, f"{label} must be one text, not a map", lines if is_text else tree)
         return None
     return trees.template(reading, node, label)
 
 
 #: What other products call the keys of a message, and what to write instead.
 FOREIGN: Final[Mapping[str, Remedy]] = {
-    "json": write("body", more=": JSON, with {{ }} in its texts"),
+    "json": write("body", more=", with {{ }} in its texts"),
+    **dict.fromkeys(rates.NAMES, rates.of_entry),
+    **dict.fromkeys(("endpoint", "resource"), _endpoint),
     "url": _url,
     **dict.fromkeys((*elsewhere.OF_MESSAGES, "username"), _part_of_body),
     **dict.fromkeys((kind.name for kind in KINDS.values() if kind.needs_text), _to_kind),

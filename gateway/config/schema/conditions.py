@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.config.schema import foreign, instead, values
+from gateway.config.schema.likely import meant_by, of_message
 from gateway.config.schema.operands import as_written, of_field, of_operator
 from gateway.config.schema.reading import Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.values import some
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.errors import Place
-from gateway.event import operators, regexes
+from gateway.event import operators
 from gateway.event.conditions import Change, Check, Clause, Combined, Condition
 from gateway.event.operators import OPERATORS
 from gateway.event.paths import Path, PathRefused, parse_path
@@ -89,6 +90,8 @@ class Field:
     path: Scalar
     #: All of them must hold.
     conditions: tuple[Condition, ...]
+    #: Where what it is compared with begins.
+    value: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def _line(reading: Reading, pair: Pair, label: str) -> Field | Nested | Is | Non
         return None
     path = _path(reading, pair)
     conditions = None if path is None else of_value(reading, key, pair.value, path)
-    return Field(pair.key, conditions) if conditions is not None else None
+    return Field(pair.key, conditions, pair.value.place) if conditions is not None else None
 
 
 #: A star after a dot, which names a key; ``[*]`` is every element.
@@ -184,6 +187,9 @@ def _path(reading: Reading, pair: Pair) -> Path | None:
         field, right = compared
         hint = f"write {right or f'if: {key}'}; for a field of that name use brackets"
         reading.error(pair.key, f'"{key}" is an expression, and not the name of a field', hint)
+        return None
+    if right := of_message(key):
+        reading.error(pair.key, f'unknown field "{key}"', f"write {right}")
         return None
     try:
         return parse_path(key)
@@ -232,10 +238,6 @@ def of_value(reading: Reading, field: str, node: Node, path: Path) -> tuple[Cond
 
 #: What a text probably is that is compared as it stands.
 _TEMPLATE: Final = re.compile(r"\{\{.*\}\}", re.DOTALL)
-_GLOB: Final = re.compile(r"\*[^*\s]+|[^*\s]+\*")
-_EITHER: Final = re.compile(r"[\w-]+(?:\|[\w-]+)+")
-_NOT: Final = re.compile(r"!\s*([A-Za-z][\w-]*)")
-_REGEX: Final = re.compile(r"/(\^?.*[\^$\\+?(|\[].*)/[a-z]*")
 
 
 def _is_plain(reading: Reading, field: str, node: Scalar) -> bool:
@@ -244,23 +246,11 @@ def _is_plain(reading: Reading, field: str, node: Scalar) -> bool:
         message = f'"{field}" is compared with a template, which is not filled in here'
         reading.error(node, message, "compare two fields under if: attrs.type == attrs.kind")
         return False
-    if right := _meant(node.text):
+    if right := meant_by(node.text):
         reading.warning(
             node, f'"{field}" is compared with exactly this text', f"write {field}: {right[0]} for {right[1]}"
         )
     return True
-
-
-def _meant(text: str) -> tuple[str, str] | None:
-    """What a text is written as that is meant as a pattern, a list or an exclusion, and what it is then."""
-    if found := _REGEX.fullmatch(text):
-        return f"{{regex: {regexes.in_order(found[1])}}}", "a pattern"
-    if _GLOB.fullmatch(text):
-        return f"{{glob: '{text}'}}", "a pattern"
-    if _EITHER.fullmatch(text):
-        return f"[{', '.join(text.split('|'))}]", "a list"
-    found = _NOT.fullmatch(text)
-    return (f"{{not: {found[1]}}}", "an exclusion") if found else None
 
 
 def _operated(

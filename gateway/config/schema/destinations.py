@@ -7,11 +7,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.config.schema import elsewhere, trees, values, ways
+from gateway.config.schema import elsewhere, rates, trees, values, ways
 from gateway.config.schema.auth import AuthKeys
 from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
-from gateway.config.schema.reading import DEMO_TEXT, Parser, Reading, Shape, Unfit, Words, shaped
+from gateway.config.schema.reading import DEMO_TEXT, Parser, Reading, Shape, Unfit, Words, shape_of, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
 from gateway.config.schema.sign import SignKeys
 from gateway.config.schema.success import SuccessKeys, read_success
@@ -93,22 +93,24 @@ def _hint_path(written: Words, label: str) -> tuple[str, ...]:
     return path
 
 
-#: ``10 per second``, ``10/minute``, ``60rpm``, ``10``.
-_LIKE_A_RATE: Final = re.compile(
-    r"(?P<number>[1-9]\d{0,5})\s*(?:(?:/|per|r?p(?=[smh]$))\s*)?(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hr|hrs|hours?|)"
-)
-_UNITS: Final = {"s": "s", "m": "min", "h": "h"}
-
-
 def _rate(written: Words, label: str) -> str:
     if RATE.fullmatch(written.text) is None:
-        near = _LIKE_A_RATE.fullmatch(written.shown.lower())
-        hint = "write 10/s, 60/min, 100/h or none"
-        if near is not None:
-            units = [_UNITS[near["unit"][0]]] if near["unit"] else [*_UNITS.values()]
-            hint = "write " + " or ".join(f"{near['number']}/{unit}" for unit in units)
+        hint = f"write {' or '.join(rates.rates_like(written.shown)) or _RATES}"
         raise Unfit(f'{label}: "{written.shown}" is not a valid rate', hint)
     return written.text
+
+
+_RATES: Final = "10/s, 60/min, 100/h or none"
+_one_rate: Final = values.typed(_rate, {**values.spelled("rate", RATE.pattern), "type": "string"})
+
+
+@shaped(shape_of(_one_rate))
+def _read_rate(reading: Reading, node: Node, label: str) -> str | None:
+    """A rate; a map is one in the notation of another product."""
+    if not isinstance(node, Map):
+        return _one_rate(reading, node, label)
+    reading.error(node, f"{label} must be one value, not a map", f"write {rates.rate_of(node) or _RATES}")
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,7 @@ class DestinationKeys(DefaultsKeys):
         types=_types_with("headers"),
     )
     rate: str | None = key(
-        values.typed(_rate, {**values.spelled("rate", RATE.pattern), "type": "string"}),
+        _read_rate,
         "how often deliveries may start, spread evenly: 10/s, 60/min, 100/h or none; hosted services have their own default",
     )
     order_by: Words | None = key(
@@ -214,7 +216,7 @@ class DestinationKeys(DefaultsKeys):
     def has_unknown_type(self) -> bool:
         """Whether its type was reported, so that it has the usual one instead."""
         written = getattr(self.written["type"].value, "text", "") if "type" in self.written else self.type
-        return written != self.type and "${" not in written
+        return "type" in self.meant or (written != self.type and "${" not in written)
 
     @classmethod
     def fitting(cls, node: Map) -> Collection[str]:

@@ -14,6 +14,7 @@ _UNITS: Final = {
 }
 _WEEKS: Final = frozenset({"w", "wk", "wks", "week", "weeks"})
 _PART: Final = re.compile(r"\s*(?P<number>\d{1,9}(?:\.\d{1,6})?)\s*(?P<unit>[a-z]+)\s*,?(?:\s*and\b)?")
+_FOREVER: Final = frozenset({"forever", "infinite", "infinity", "inf", "unlimited", "always", "max"})
 _CLOCK: Final = re.compile(r"(?P<hours>\d{1,3}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)")
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
 #: From this number on, it may be milliseconds.
@@ -24,8 +25,15 @@ def instead(text: str, least_s: float, most_s: float) -> str:
     """What to write for a text that is not a duration between ``least_s`` and ``most_s``; empty if it cannot be said."""
     if _NUMBER.fullmatch(text):
         return _of_number(text, least_s, most_s)
+    if is_forever(text):
+        return f"write {duration(most_s)}, the longest possible"
     written = _written(text.strip().lower())
     return f"write {written}" if written and least_s <= seconds(written) <= most_s else ""
+
+
+def is_forever(text: str) -> bool:
+    """Whether a text means that something never ends."""
+    return text.strip().lower() in _FOREVER
 
 
 def _of_number(text: str, least_s: float, most_s: float) -> str:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.config.schema import rates
 from gateway.config.schema.remedies import Instead, Remedy, write
-from gateway.config.text.reader import Map, Pair, Scalar
+from gateway.config.text.reader import Items, Map, Pair, Scalar
 from gateway.destinations import KINDS, Kind
 from gateway.egress.files import path_in
 from gateway.wording import joined
@@ -70,6 +71,53 @@ def _path(pair: Pair, around: Map) -> Instead | None:
     return write("path", path_in(text) or text) if kind is not None and not kind.has_url else None
 
 
+def _kind(pair: Pair, _around: Map) -> Instead | None:
+    """``kind: slack``, ``uses: slack``; None for what is no type of a destination."""
+    text = pair.value.text.lower() if isinstance(pair.value, Scalar) else ""
+    return write("type", text) if text in KINDS else None
+
+
+def _api_url(pair: Pair, around: Map) -> Instead:
+    """``api_url`` beside ``channel``: a webhook of Slack as Alertmanager has it."""
+    written = {each.key.text for each in around.pairs}
+    if "channel" not in written or "type" in written:
+        return write("url")
+    reference = _reference(pair, "")
+    address = f': "{reference}"' if _REFERENCE.fullmatch(reference) else ""
+    return Instead(
+        f"write type: slack and url{address}, without channel: an incoming webhook has its own",
+        ("type", "url"),
+        covered=frozenset({"channel"}),
+    )
+
+
+def _endpoint(pair: Pair, _around: Map) -> Instead:
+    """A path of its own, or the address."""
+    text = pair.value.text if isinstance(pair.value, Scalar) else ""
+    if not text.startswith("/"):
+        return write("url")
+    return write("path", text, " in the route that sends it")
+
+
+def match_of_entry(pair: Pair, _around: Map) -> Instead:
+    """Types of events, which a route matches."""
+    nodes = pair.value.nodes if isinstance(pair.value, Items) else (pair.value,)
+    types = [each.text for each in nodes if isinstance(each, Scalar) and _TYPE.fullmatch(each.text)]
+    value = "" if len(types) < len(nodes) or not types else types[0] if len(types) == 1 else f"[{', '.join(types)}]"
+    return write("match", value, " in the route that sends them")
+
+
+#: A type of events, or a pattern.
+_TYPE: Final = re.compile(r"[\w*]+(?:[./:][\w*]+)*")
+
+
+def _rotated(_pair: Pair, around: Map) -> Instead | None:
+    """``rotate: daily`` of a file; None of anything else."""
+    kind = kind_of(around)
+    hint = "remove it, and rotate the file with logrotate: it is opened again for each line"
+    return Instead(hint) if kind is not None and not kind.has_url else None
+
+
 FOREIGN: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(
         ("token", "bot_token", "bearer", "access_token", "authorization", "Authorization", "authentication"), _token
@@ -82,6 +130,12 @@ FOREIGN: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(("secret", "signing_secret"), write("sign", '{secret: "${SIGN_SECRET}"}')),
     **dict.fromkeys(OF_MESSAGES, _part_of_message),
     **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath"), _path),
+    **dict.fromkeys(("kind", "uses", "provider", "platform", "driver", "service", "integration", "name"), _kind),
+    **dict.fromkeys(("api_url", "slack_api_url"), _api_url),
+    **dict.fromkeys(rates.NAMES, rates.of_destination),
+    **dict.fromkeys(("endpoint", "resource"), _endpoint),
+    **dict.fromkeys(("events", "event_types", "event_type", "event", "topics", "match"), match_of_entry),
+    **dict.fromkeys(("rotate", "rotation", "max_size", "max_files", "max_backups"), _rotated),
     "backoff": write("retry", "{first: 1s, max: 1h}", ": waits double from first to max"),
     **dict.fromkeys(("message", "msg", "content"), write("text", more=" in the route that sends it")),
     **dict.fromkeys(

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from gateway.config.schema import addressing, conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.instead import CHOOSING, CONDITIONS
+from gateway.config.schema.instead import CHOOSING, CONDITIONS, GROUPING
 from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
@@ -157,7 +157,7 @@ class FetchKeys(Section):
     noun = "fetch"
     together: ClassVar[Shape] = {"dependentSchemas": {"body": {"properties": {"form": False}}}}
     foreign: ClassVar[Mapping[str, Remedy]] = {
-        "to": "from",
+        **dict.fromkeys(("to", "destination", "target", "source", "using", "via"), "from"),
         "url": Instead("write from, the name of a destination, and path", ("from", "path")),
     }
     source: Words | None = key(
@@ -199,7 +199,7 @@ class OnceKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class EntryKeys(MessageKeys):
     noun = "a route"
-    foreign: ClassVar[Mapping[str, Remedy]] = {**MessageKeys.foreign, **CONDITIONS}
+    foreign: ClassVar[Mapping[str, Remedy]] = {**MessageKeys.foreign, **CONDITIONS, **GROUPING}
     together: ClassVar[Shape] = {
         "dependentSchemas": {
             **_ONE_CONTENT,

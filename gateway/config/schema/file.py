@@ -1,6 +1,6 @@
 """The top level of routes.yaml, and of the files that it includes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import ClassVar, Final
@@ -14,7 +14,7 @@ from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.keys import Section, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.operands import as_written
-from gateway.config.schema.reading import Reading, Unfit, Words, shaped
+from gateway.config.schema.reading import Reading, Unfit, Words, shape_of, shaped
 from gateway.config.schema.remedies import Remedy, write
 from gateway.config.schema.retry import RetryKeys
 from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys, read_source
@@ -193,6 +193,10 @@ class IncludedKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class FileKeys(IncludedKeys):
     noun = "the top level of the file"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **IncludedKeys.foreign,
+        **dict.fromkeys(("api_version", "schema_version", "file_version", "config_version"), write("version", "1")),
+    }
     version: int = key(
         values.typed(_version, {"enum": [1, "1"]}),
         "the version of the file format: 1",
@@ -251,9 +255,29 @@ _PLACES: Final[Sequence[type[Section]]] = (
 )
 
 
-def home_of(key: str) -> str:
-    """The section that has such a key, as a noun; empty: none."""
-    return next((section.noun for section in _PLACES if key in keys_of(section)), "")
+def _within(section: type[Section]) -> frozenset[type[Section]]:
+    """The sections in a section, and in those."""
+    found = {inner for _, declared in keys_of(section).values() for inner in _referred(shape_of(declared.parse))}
+    return frozenset(found.union(*(_within(each) for each in found)))
+
+
+def _referred(shape: object) -> Iterator[type[Section]]:
+    """The sections that a shape refers to, however deep."""
+    if isinstance(shape, Mapping):
+        if "$ref" in shape:
+            yield shape["$ref"]
+        for each in shape.values():
+            yield from _referred(each)
+    for each in shape if isinstance(shape, list | tuple) else ():
+        yield from _referred(each)
+
+
+def home_of(key: str, section: type[Section]) -> str:
+    """The section that has such a key, as a noun; empty: none. A part of a section has only those around it."""
+    is_whole = section.noun.startswith(("a ", "an ", "the ", "defaults"))
+    places = (each for each in _PLACES if key in keys_of(each))
+    fitting = (each for each in places if is_whole or section in _within(each) or each.noun.startswith(section.noun))
+    return next((each.noun for each in fitting), "")
 
 
 def read_file(reading: Reading, node: Node) -> FileKeys | None:
@@ -273,6 +297,7 @@ def _miss_misnamed(reading: Reading, node: Node) -> None:
     written = [pair.key.text for pair in node.pairs] if isinstance(node, Map) else []
     known = keys_of(FileKeys)
     for key_text in (each for each in written if each not in known):
-        meant = closest(key_text, known)
+        right = FileKeys.foreign.get(key_text)
+        meant = right if isinstance(right, str) else closest(key_text, known)
         if meant in _NAMED:
             reading.unread.add(_NAMED[meant])

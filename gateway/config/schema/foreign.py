@@ -15,9 +15,12 @@ from gateway.errors import Place
 from gateway.event import regexes
 from gateway.event.operators import OPERATORS
 from gateway.render import actions
+from gateway.wording import truth_like
 
 #: Texts that need no quotes, whatever stands around them.
-_PLAIN: Final = re.compile(r"[\w.+/^$][\w.+/@$ -]*(?<! )")
+_PLAIN: Final = re.compile(r"[\w./^$][\w.+/@$ -]*(?<! )")
+#: A number of a telephone, or the beginning of one.
+_NUMBER: Final = re.compile(r"\+[\d ]*")
 
 
 def shown(node: Node) -> str:
@@ -28,7 +31,7 @@ def shown(node: Node) -> str:
         case Items(nodes=nodes):
             return f"[{', '.join(map(shown, nodes))}]"
         case Scalar(text=text, value=str()) if not _PLAIN.fullmatch(text):
-            return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"
+            return json.dumps(text, ensure_ascii=False) if "'" in text or _NUMBER.fullmatch(text) else f"'{text}'"
     return as_written(node)
 
 
@@ -80,6 +83,14 @@ _COMBINING: Final[Mapping[str, str]] = _by_word(
         "not": "not nor none noneof mustnot ! ~",
     }
 )
+#: What each condition that has no value of its own says where its word is false: ``{is_null: false}``.
+_OPPOSITES: Final[Mapping[str, str]] = {
+    "exists: false": "exists: true",
+    "empty: true": "empty: false",
+    "empty: false": "empty: true",
+    "=null": "not: null",
+    "not: null": "=null",
+}
 #: Words that measure a value, which only an expression can do.
 _MEASURING: Final = frozenset({"size", "length", "len", "count", "lengthequals", "minlength", "maxlength"})
 #: What looks like a comparison, written as the text to equal.
@@ -95,6 +106,12 @@ _UNMISTAKABLE: Final = frozenset(
         "regex",
         "glob",
         "equalsignorecase",
+        "isnull",
+        "isnotnull",
+        "notnull",
+        "isempty",
+        "isnotempty",
+        "notempty",
         "startswith",
         "beginswith",
         "beginwith",
@@ -135,6 +152,11 @@ _UNMISTAKABLE: Final = frozenset(
         "smallerthan",
     ]
 )
+
+
+def truth(node: Node) -> bool | None:
+    """Whether a value says true or false, in any word for it; None if it says neither."""
+    return truth_like(node.text) if isinstance(node, Scalar) else None
 
 
 def combination(key: str) -> str:
@@ -258,7 +280,11 @@ def _operator(pair: Pair) -> str:
         if written != "not: {}" or not inner or "" in inner:
             return ""
         return f"not: {inner[0][1:]}" if inner[0].startswith("=") else f"not: {{{', '.join(inner)}}}"
-    right = shown(value)
+    if written in _OPPOSITES:
+        return _OPPOSITES[written] if truth(value) is False else written
+    right, is_so = shown(value), truth(value)
+    if written in ("exists: {}", "empty: {}") and is_so is not None:
+        right = str(is_so).lower()
     if "regex" in written and isinstance(value, Scalar) and regexes.instead(value.text):
         right = regexes.in_order(value.text)
     return f"={right}" if written == "{}" else written.format(right)

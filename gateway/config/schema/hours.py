@@ -60,11 +60,33 @@ def _zone(written: Words, label: str) -> str:
 zone: Final = values.typed(_zone, {**values.TEXT, "title": "time zone"})
 
 
+#: A span of hours in one text, with or without days.
+_IN_ONE_TEXT: Final = re.compile(
+    rf"(?:(?P<days>(?:{_DAY})(?:-(?:{_DAY}))?),?\s+)?(?P<from>[0-9]{{1,2}})(?::(?P<from_min>[0-5][0-9]))?(?:h| ?Uhr)?"
+    r"\s*(?:-|–|to|until|bis)\s*(?P<to>[0-9]{1,2})(?::(?P<to_min>[0-5][0-9]))?(?:h| ?Uhr)?",
+    re.IGNORECASE,
+)
+_TOO_LATE: Final = re.compile(r"(?:2[5-9]|[3-9]\d):|24:(?!00)|from: 24")
+
+
 @dataclass(frozen=True, kw_only=True)
 class HoursKeys(Section):
     """When something happens."""
 
     noun = "hours"
+    is_text_secret = False
+
+    @classmethod
+    def meant_by(cls, text: str) -> str:
+        """``9-17``, ``mon-fri 09:00-17:30``: the span in its parts."""
+        found = _IN_ONE_TEXT.fullmatch(text.strip())
+        if found is None:
+            return "hours: {days: mon-fri, from: 09:00, to: 18:00}"
+        days = f"days: {found['days'].lower()}, " if found["days"] else ""
+        times = (f"{int(found[name]):02}:{found[f'{name}_min'] or '00'}" for name in ("from", "to"))
+        right = f"hours: {{{days}from: {next(times)}, to: {next(times)}}}"
+        return right if not _TOO_LATE.search(right) else "hours: {days: mon-fri, from: 09:00, to: 18:00}"
+
     together: ClassVar[Shape] = {"anyOf": [{"required": [each]} for each in ("days", "from", "to")]}
     days: Sequence[frozenset[int]] | None = key(
         _days, "the days of the week: mon-fri, or a list such as [mon, wed-fri]; every day if left out"

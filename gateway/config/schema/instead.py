@@ -14,6 +14,7 @@ from gateway.config.text.compared import all_but
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.render import actions
 from gateway.render.forms import bare
+from gateway.wording import duration, is_duration
 
 #: Of every key that a section neither has nor knows otherwise.
 ANY: Final = "*"
@@ -22,11 +23,14 @@ ANY: Final = "*"
 _FOREIGN: Final[Mapping[str, str]] = {
     **dict.fromkeys(("on", "event", "events", "event_type", "event_types", "trigger", "triggers", "topic"), "match"),
     **dict.fromkeys(
-        ("destination", "destinations", "receiver", "receivers", "send_to", "target", "targets", "sink", "sinks"), "to"
+        ("destination", "destinations", "receiver", "receivers", "send_to", "target", "targets", "sink", "sinks", "uses"), "to"
     ),
     **dict.fromkeys(("message", "msg"), "text"),
     **dict.fromkeys(("data", "payload", "content"), "body"),
     **dict.fromkeys(("uri", "endpoint", "address", "webhook", "webhook_url", "hook", "hook_url", "incoming_webhook"), "url"),
+    **dict.fromkeys(("api_url", "base_url", "target_url", "server"), "url"),
+    **dict.fromkeys(("params", "query_params", "query_string", "querystring", "qs", "search_params"), "query"),
+    **dict.fromkeys(("switch", "cases", "one_of"), "choose"),
     **dict.fromkeys(("token", "key", "signing_secret"), "secret"),
 }  # fmt: skip
 
@@ -39,23 +43,44 @@ _FLAGS: Final[Mapping[str, tuple[str, bool]]] = {
     **dict.fromkeys(("dry_run", "dryrun", "test_mode"), ("shadow", False)),
     "pause": ("paused", False),
 }
-_TRUTH: Final = {**dict.fromkeys(("true", "yes", "on", "1"), True), **dict.fromkeys(("false", "no", "off", "0"), False)}
 #: What each flag is where nobody writes it.
 _USUAL: Final = {"enabled": True}
-#: What may hold a secret, by its key.
-GRANTING: Final = re.compile(r"secret|token|passw|(?:api|access|auth|account|private|sign\w*)[_-]?key|^key$|bearer|credential|auth", re.IGNORECASE)  # fmt: skip
 
 
 def instead(pair: Pair, around: Map, own: Mapping[str, Remedy], known: Collection[str]) -> Instead | None:
     """What to write for a key that a section with these known ones does not have; None if nobody knows better."""
-    name = pair.key.text
-    remedy = own.get(name) or own.get(ANY)
+    name = snake(pair.key.text)
+    remedy = own.get(pair.key.text) or own.get(name) or own.get(ANY)
     found = write(remedy) if isinstance(remedy, str) else remedy(pair, around) if callable(remedy) else remedy
     if found is not None:
         return found
     if name in _FLAGS and _FLAGS[name][0] in known:
         return _flag(pair.value, *_FLAGS[name])
+    if _TIMEOUT.fullmatch(name) and "timeout" in known:
+        return write("timeout", _timeout(pair.value, name))
     return write(_FOREIGN[name]) if _FOREIGN.get(name) in known else None
+
+
+#: A time to wait for, with its unit in its name: ``timeoutSeconds``, ``request_timeout_ms``.
+_TIMEOUT: Final = re.compile(r"(?:request_|read_|http_)?timeout_?(?P<unit>s|secs?|seconds?|ms|millis|milliseconds)?")
+
+
+def _timeout(value: Node, name: str) -> str:
+    """``30s`` for ``timeout_seconds: 30``; empty if it cannot be said."""
+    text = value.text if isinstance(value, Scalar) else ""
+    unit = found["unit"] if (found := _TIMEOUT.fullmatch(name)) else None
+    if unit and re.fullmatch(r"\d{1,9}", text):
+        return duration(int(text) / 1000 if unit.startswith("m") else int(text))
+    return text if is_duration(text) else ""
+
+
+def snake(name: str) -> str:
+    """A name with its words apart: ``event_types`` for ``eventTypes``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if _CAMEL.fullmatch(name) else name
+
+
+#: A name whose words begin with capitals after the first.
+_CAMEL: Final = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][a-z0-9]*)+")
 
 
 def beside(found: Instead, name: str, written: Mapping[str, Node]) -> str:
@@ -88,7 +113,7 @@ def header_in(text: str) -> str:
 
 
 def _flag(value: Node, name: str, is_opposite: bool) -> Instead:
-    asked = _TRUTH.get(value.text.lower()) if isinstance(value, Scalar) else None
+    asked = foreign.truth(value)
     if asked is None:
         return write(name, "true or false", ", the other way round" if is_opposite else "")
     wanted = str(asked is not is_opposite).lower()
@@ -239,6 +264,30 @@ CONDITIONS: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(sorted(EXCLUDING), exclusion),
     **workflows.KEYS,
 }
+
+
+def _grouping(pair: Pair, around: Map) -> Instead:
+    """``group_by: [alertname]``, ``group_wait: 30s``: one message for several events, as Alertmanager has it."""
+    written = {each.key.text: each.value for each in around.pairs if each.key.text in _GROUPING}
+    texts = {name: node.text for name, node in written.items() if isinstance(node, Scalar)}
+    wait = next((texts[name] for name in ("group_wait", "group_interval") if is_duration(texts.get(name, ""))), "5m")
+    by = written.get("group_by")
+    nodes = by.nodes if isinstance(by, Items) else (by,)
+    named = [each.text for each in nodes if isinstance(each, Scalar) and re.fullmatch(r"\w[\w.-]*", each.text)]
+    names = [_rooted(Scalar(pair.key.place, each, each, pair.key.place)).text for each in named[:1]]
+    value = f"{{every: {wait}{''.join(f', by: {each}' for each in names)}}}"
+    more = ", for one message about all events of that time; or debounce, for the last one only"
+    return Instead(
+        f"write digest: {value}{more}",
+        ("digest",),
+        value,
+        frozenset(written),
+        guessed=tuple(each for each in named[:1] if _is_alone(each)),
+    )
+
+
+_GROUPING: Final = ("group_by", "group_wait", "group_interval", "repeat_interval", "groupBy", "batch", "aggregate")
+GROUPING: Final[Mapping[str, Remedy]] = dict.fromkeys(_GROUPING, _grouping)
 #: Of an element of choose.
 CHOOSING: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys(("else", "default", "otherwise"), Instead("remove it: the last element needs no if")),

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from gateway.config.schema import values
 from gateway.config.schema.foreign import shown
-from gateway.config.schema.instead import GRANTING, beside, header_in, instead
-from gateway.config.schema.reading import Parser, Reading, Shape, shape_of, shaped
+from gateway.config.schema.instead import beside, header_in, instead, snake
+from gateway.config.schema.reading import GRANTING, Parser, Reading, Shape, shape_of, shaped
 from gateway.config.schema.remedies import Instead, Remedy, write, write_part
 from gateway.config.schema.values import NAME_RULE
 from gateway.config.text import indentation
@@ -115,6 +115,11 @@ class Section:
         return next((pair.value for pair in pairs if pair.key.text == name), None)
 
     @classmethod
+    def meant_by(cls, _text: str) -> str:
+        """What to write instead of a text, by what it says."""
+        return cls.instead_of_text
+
+    @classmethod
     def fitting(cls, _node: Map) -> Collection[str]:
         """The keys that such a map can have."""
         return keys_of(cls)
@@ -180,12 +185,13 @@ def _expect_section(reading: Reading, node: Node, section: type[Section], label:
     if isinstance(node, Scalar) and "path" in keys_of(section) and (path := path_in(node.text)):
         reading.error(node, f"{label} must be a map", f"write {{type: file, path: {path}}}")
         return
-    if section.instead_of_text and not isinstance(node, Map):
+    right = section.meant_by(node.text) if isinstance(node, Scalar) else section.instead_of_text
+    if right and not isinstance(node, Map):
         reference = re.search(r"\$\{[^}]*\}", node.text) if isinstance(node, Scalar) else None
         header = header_in(node.text) if isinstance(node, Scalar) else ""
-        if reference is None and not (header and "{header: " in section.instead_of_text) and section.is_text_secret:
+        if reference is None and not (header and "{header: " in right) and section.is_text_secret:
             hide_all(reading.report, node)
-        hint = section.instead_of_text.replace("${TOKEN}", reference[0] if reference else "${TOKEN}")
+        hint = right.replace("${TOKEN}", reference[0] if reference else "${TOKEN}")
         hint = re.sub(r"(?<=\{header: )x-[a-z]+(?=\})", header or r"\g<0>", hint)
         reading.error(node, f"{label} must be a map", f"write {hint}")
         return
@@ -201,7 +207,7 @@ def _expect_names(reading: Reading, node: Node, label: str) -> None:
         if pair.key.text == "name" and isinstance(pair.value, Scalar)
     ]
     if names:
-        hint = f"write the name in front, without - and name: {names[0]}: {{...}}"
+        hint = f"write {names[0]}: {{...}}, with the name as the key"
         reading.error(node, f"{label} must be a map of names, not a list", hint)
         return
     match node:
@@ -224,15 +230,16 @@ def _check_keys(reading: Reading, node: Map, section: type[Section], label: str)
         for pair in node.pairs
         if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-"))
     ]
-    covered: set[str] = set()
+    # The keys that another hint covers, and whether it has a variable instead of what they say.
+    covered: dict[str, bool] = {}
     # What a name of another product is meant as may cover other keys, too.
     for pair in sorted(unknown, key=lambda each: each.key.text not in section.foreign):
         if pair.key.text not in covered:
             found = _report_unknown(reading, pair, around)
             meant |= {*found.keys}
-            covered |= found.covered
+            covered |= dict.fromkeys(found.covered, "${" in found.hint)
         else:
-            _hide_granting(reading.report, pair, everything=False)
+            _hide_granting(reading.report, pair, everything=covered[pair.key.text])
     for text, (_, declared) in keys.items():
         if declared.required and text not in written and text not in meant:
             reading.error(node, f'{label or "the file"} has no "{text}"', declared.remedy or declared.about)
@@ -242,6 +249,8 @@ def _check_keys(reading: Reading, node: Map, section: type[Section], label: str)
 #: How like a key another one must be to be taken for it, whatever else has that name, and where nothing else has.
 _SAME: Final = 0.88
 _LIKE: Final = 0.7
+#: Letters of a short key.
+_FEW: Final = 4
 #: A value that a hint may repeat.
 _SHORT: Final = re.compile(r"[^\n$]{1,40}")
 
@@ -266,8 +275,7 @@ def _report_unknown(reading: Reading, pair: Pair, around: _Around) -> Instead:
     found = instead(pair, around.node, section.foreign, known)
     _hide_granting(reading.report, pair, everything=found is not None and "${" in found.hint)
     if found is not None:
-        message = f'{section.noun} cannot have "{name}"' if name in section.foreign else unknown
-        reading.guess(reading.error(key, message, beside(found, name, written)), found.guessed)
+        reading.guess(reading.error(key, unknown, beside(found, name, written)), found.guessed)
         return found
     before, colon, _ = name.partition(":")
     if colon and before in known:
@@ -280,6 +288,8 @@ def _report_unknown(reading: Reading, pair: Pair, around: _Around) -> Instead:
         reading.error(key, f'"{name}" belongs to {where}, not to {section.noun}', beside(right, name, written))
         return right
     close = close or closest(name, known, closeness=_LIKE)
+    # A short word is in many others: rate in rotate.
+    close = close if len(close) > _FEW or len(name) <= len(close) + 1 or close in re.split("[_-]", snake(name)) else ""
     lines = reading.report.of_place(key.place).lines
     if not close and (of_text := indentation.unindented_text(key.place.line, lines, is_key=True)):
         reading.error(key, of_text.message, of_text.hint)
@@ -291,9 +301,13 @@ def _report_unknown(reading: Reading, pair: Pair, around: _Around) -> Instead:
     return Instead(hint, (close,) if close else ())
 
 
+#: Keys whose value says how something is done, and is no secret.
+_OPEN: Final = frozenset({"type", "scheme", "method", "kind", "in"})
+
+
 def _hide_granting(report: Report, pair: Pair, *, everything: bool) -> None:
     """Never show what may be a secret by its key."""
-    if everything or GRANTING.search(pair.key.text):
+    if (everything and pair.key.text not in _OPEN) or GRANTING.search(pair.key.text):
         hide_all(report, pair.value)
         return
     for node in pair.value.nodes if isinstance(pair.value, Items) else (pair.value,):
@@ -304,7 +318,7 @@ def _hide_granting(report: Report, pair: Pair, *, everything: bool) -> None:
 def _misplaced(reading: Reading, pair: Pair, around: _Around) -> tuple[str, Instead] | None:
     """The section that a key belongs to, and what to write there; one below this section comes first."""
     name, section = pair.key.text, around.section
-    elsewhere = reading.home_of(name)
+    elsewhere = reading.home_of(name, section)
     if elsewhere.startswith(("a ", "the ")):
         # It is a key of a whole section.
         return elsewhere, Instead("move it there")

@@ -27,6 +27,8 @@ DEMO_SECRET: Final = "gateway-demo-secret"  # noqa: S105 - public, for a develop
 DEMO_TEXT: Final = "demo"
 #: The value of every unset variable when a file is checked without its environment.
 TEST_TEXT: Final = "test"
+#: What may hold a secret, by its key.
+GRANTING: Final = re.compile(r"secret|token|passw|(?:api|access|auth|account|private|sign\w*)[_-]?key|^key$|bearer|credential|auth", re.IGNORECASE)  # fmt: skip
 #: What is wrong with a variable as another program writes it.
 NOT_A_VARIABLE: Final = "a variable that is not written as ${NAME} is plain text"
 
@@ -43,7 +45,7 @@ class Reading:
     #: Whether every unset variable gets a made-up value.
     no_env: bool = False
     #: The section that a misplaced key belongs to, as a noun; empty: none has it.
-    home_of: Callable[[str], str] = lambda _key: ""
+    home_of: Callable[[str, Any], str] = lambda _key, _section: ""
     #: What the samples have of the sources of the entry that is read.
     samples: Sequence[Facts] = ()
     #: Unset variables, with the place of first use.
@@ -103,6 +105,8 @@ class Reading:
         owner = re.findall(r'"([^"]+)"', label)[-1:]
         known = presets.load(owner[0]).variable if noun == "secret" and owner and owner[0] in presets.NAMES else ""
         name = known or re.sub(r"\W+", "_", "_".join((*owner, noun)).upper()).lstrip("_0123456789")
+        if default := re.match(r"\$\{(\w+):-", node.text):
+            name, label = default[1], f"a default of {label}"
         hint = f'write "${{{name}}}", and put {name}=... in .env'
         self.literal.append(Problem(node.place, f"{label} is written in this file, where others may read it", hint))
 
@@ -114,7 +118,7 @@ class Reading:
         """Report a name that is not among the known ones, unless what it names could not be read."""
         if name in known or not self.unread.isdisjoint({noun, (noun, name)}):
             return
-        several = [each for each in re.split(r"\s*(?:,|\s)\s*", name) if each]
+        several = [each for each in re.findall(r"[\w-]*\w", name) if each.lower() not in ("and", "or")]
         hint = f"write a list: [{', '.join(several)}]" if len(several) > 1 else suggest_or_list(name, known)
         self.error(node, f'unknown {noun} "{name}"', remedy or hint)
 

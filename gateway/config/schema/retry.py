@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway.config.schema import values
+from gateway.config.schema import durations, values
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Reading, Unfit, Words, shape_of, shaped
 from gateway.config.schema.remedies import Instead, Remedy, write
@@ -52,6 +52,19 @@ def _longest_wait(reading: Reading, node: Node, label: str) -> float | None:
     return _wait(reading, node, label)
 
 
+_duration: Final = values.duration(0, values.LONGEST)
+
+
+@shaped(shape_of(_duration))
+def _kept(reading: Reading, node: Node, label: str) -> float | None:
+    """How long a delivery is retried: at most as long as its event is kept."""
+    if isinstance(node, Scalar) and durations.is_forever(node.text):
+        hint = "write 30d, which is how long events are kept if retention does not say otherwise"
+        reading.error(node, f'{label}: "{node.text}" is not a valid duration', hint)
+        return None
+    return _duration(reading, node, label)
+
+
 _DOUBLED: Final = "waits double from first to max"
 _EVEN: Final = frozenset({"linear", "constant", "fixed"})
 
@@ -76,9 +89,7 @@ class RetryKeys(Section):
         **dict.fromkeys(("on", "codes", "status_codes", "retry_on"), "statuses"),
         **dict.fromkeys(("backoff", "strategy", "policy", "type", "factor", "multiplier", "exponential"), _backoff),
     }
-    for_s: float = key(
-        values.duration(0, values.LONGEST), "how long to keep retrying a delivery: 24h", default=86400.0, name="for"
-    )
+    for_s: float = key(_kept, "how long to keep retrying a delivery: 24h", default=86400.0, name="for")
     first_s: float = key(
         values.duration(0.1, "24h"), "the first wait; each later wait is twice as long: 1s", default=1.0, name="first"
     )

@@ -36,6 +36,21 @@ def algorithm_like(text: str) -> str:
     return f"write {right}" if right else f"known: {', '.join(ALGORITHMS)}"
 
 
+#: Encodings in other documentations, folded.
+_ENCODINGS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("hex", "hexadecimal", "hexdigest", "hexlower", "lowerhex", "base16"), "hex"),
+    **dict.fromkeys(("hexupper", "upperhex", "uppercasehex", "hexuppercase"), "hex-any-case"),
+    **dict.fromkeys(("base64", "b64", "base64std", "base64standard"), "base64"),
+    **dict.fromkeys(("base64url", "base64urlsafe", "urlsafebase64", "b64url"), "base64url"),
+}
+
+
+def encoding_like(text: str) -> str:
+    """What to write for the name of an encoding that ``verify`` does not know; empty if nothing is like it."""
+    right = _ENCODINGS.get(folded(text))
+    return f"write {right}" if right else ""
+
+
 # --- a signature, part by part ---
 
 #: The keys of a signature that are written as they are, where they are no keys of what is around it.
@@ -47,6 +62,9 @@ _HMACS: Final = ("hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "hmac_sha512
 KINDS: Final = ("type", "method", "scheme")
 #: The keys of ``verify``, and those of a source, that are parts of a signature.
 IN_VERIFY: Final = (*_HMACS, *KINDS, *_NAMED, *_HEADERS[1:])
+#: What senders and other products call what is signed, and the header of the time.
+SIGNED_NAMES: Final = ("format", "signed_payload", "payload", "template", "message", "content", "string_to_sign")
+TIMESTAMPS: Final = ("timestamp", "timestamp_header", "timestamp-header")
 IN_SOURCE: Final = (*_HMACS, *_NAMED, *_HEADERS, "signature", "encoding", "signed", "prefix")
 
 
@@ -77,10 +95,10 @@ def signature_in(
         found |= _parts(pair)
     if found and not {"header", "body"} & found.keys():
         found = {"header": "x-signature", **found}
-    parts = {*_PARTS, *_HEADERS, *_NAMED, *_HMACS, *KINDS, "signature"}
+    names = {*_PARTS, *_HEADERS, *_NAMED, *_HMACS, *KINDS, "signature"}
     order = [*dict.fromkeys(("header", "algorithm", *found))]
     return {key: found[key] for key in order if key in found}, frozenset(
-        pair.key.text for pair in pairs if pair.key.text in parts
+        pair.key.text for pair in pairs if pair.key.text in names or (pair.key.text in SIGNED_NAMES and _parts(pair))
     )
 
 
@@ -107,7 +125,26 @@ def _parts(pair: Pair) -> Mapping[str, str]:
     if name in _HMACS:
         header = header_in(text)
         return {"algorithm": _algorithm(text) or _algorithm(name) or "sha256", **({"header": header} if header else {})}
+    if name in ("signed", *SIGNED_NAMES):
+        right = text if _is_fit(text) else _as_fields(text) if "{" in text else ""
+        return {"signed": f'"{right}"'} if right else {}
     return {name: shown(node)} if name in _PARTS else {}
+
+
+def is_signed(pair: Pair) -> bool:
+    """Whether a key says what is signed: ``payload: "{timestamp}.{body}"``."""
+    return "signed" in _parts(pair)
+
+
+def time_in(around: Map) -> tuple[str, frozenset[str]]:
+    """The ``timestamp`` that the keys of a map say, as YAML, and these keys; empty if none does."""
+    times = [pair for pair in around.pairs if pair.key.text in TIMESTAMPS]
+    if not times:
+        return "", frozenset()
+    first = times[0].value
+    header = header_in(first.text) if isinstance(first, Scalar) else ""
+    written = shown(first) if isinstance(first, Map) else f"{{header: {header or 'x-timestamp'}}}"
+    return written, frozenset(pair.key.text for pair in times)
 
 
 def _algorithm(text: str) -> str:

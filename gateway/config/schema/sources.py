@@ -1,20 +1,28 @@
 """The keys of a source."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from gateway import presets
-from gateway.config.schema import trees, values
-from gateway.config.schema.foreign import shown
+from gateway.config.schema import elsewhere, trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.hours import HoursKeys
-from gateway.config.schema.instead import header_in
 from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.remedies import Instead, Remedy, write, write_part
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
-from gateway.config.schema.signed import IN_SOURCE, SIGNED, as_map, known_only, lacking, signature_in
+from gateway.config.schema.signed import (
+    IN_SOURCE,
+    SIGNED,
+    TIMESTAMPS,
+    as_map,
+    known_only,
+    lacking,
+    signature_in,
+    time_in,
+)
 from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import HANDSHAKE_TOKENS, VerifyKeys, handshake_token, read_verify
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, hide_all
@@ -171,33 +179,36 @@ def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys,
     return tuple(each for each in found if each is not None)
 
 
-_TIMESTAMPS: Final = ("timestamp", "timestamp_header")
-
-
 def _verified(_pair: Pair, around: Map) -> Instead:
     """``hmac: sha256``, ``signature: X-Signature``, ``timestamp: X-Timestamp``: parts of ``verify``."""
     parts, covered = signature_in(around, keys_of(SourceKeys))
-    times = [pair for pair in around.pairs if pair.key.text in _TIMESTAMPS]
-    if times and "signed" not in parts and not any(each.key.text in ("preset", "verify") for each in around.pairs):
+    time, times = time_in(around)
+    if time and "signed" not in parts and not any(each.key.text in ("preset", "verify") for each in around.pairs):
         parts = {"header": "x-signature", **parts, "signed": SIGNED}
-    if isinstance(signature := _in_verify(around, "signature"), Map) and not times:
+    if isinstance(signature := _in_verify(around, "signature"), Map) and not time:
         more = ", ".join(f"{key}: {value}" for key, value in lacking(parts, signature).items())
         hint = f"add {more} to signature of verify" if more else "remove it: verify says the same"
         return Instead(hint, covered=covered)
     found = {"signature": as_map(parts)} if parts and signature is None else {}
-    for each in times[:1]:
-        header = header_in(each.value.text) if isinstance(each.value, Scalar) else ""
-        found["timestamp"] = (
-            shown(each.value) if isinstance(each.value, Map) else f"{{header: {header or 'x-timestamp'}}}"
-        )
+    if time:
+        found["timestamp"] = time
     more = ", with signed as the sender documents it" if SIGNED in parts.values() else known_only(parts)
-    return write_part("verify", as_map(found), covered.union(each.key.text for each in times), more)
+    return write_part("verify", as_map(found), covered | times, more)
 
 
 def _preset(pair: Pair, _around: Map) -> Instead | None:
     """``kind: github``."""
     named = presets.spelled(pair.value.text) if isinstance(pair.value, Scalar) else ""
     return write("preset", named) if named else None
+
+
+def _path(pair: Pair, _around: Map) -> Instead:
+    """``endpoint: /hooks/crm``."""
+    text = pair.value.text if isinstance(pair.value, Scalar) else ""
+    return write("path", text if _PATH.fullmatch(text) else "/in/name")
+
+
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
 def _in_verify(around: Map, name: str) -> Node | None:
@@ -216,12 +227,13 @@ class SourceKeys(Section):
     noun = "a source"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("provider", "sender", "service", "vendor"), "preset"),
-        **dict.fromkeys(("kind", "name", "from", "platform", "app", "integration"), _preset),
+        **dict.fromkeys(("kind", "name", "from", "platform", "app", "integration", "uses"), _preset),
         **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake_token"), _handshake_token),
-        **dict.fromkeys((*IN_SOURCE, *_TIMESTAMPS), _verified),
+        **dict.fromkeys((*IN_SOURCE, *TIMESTAMPS), _verified),
         **dict.fromkeys(("event", "event_type", "event_key"), write("type", '"{payload.type}"')),
-        **dict.fromkeys(("endpoint", "route", "address"), write("path", "/in/name")),
+        **dict.fromkeys(("endpoint", "route", "address"), _path),
+        **dict.fromkeys(("events", "event_types", "topics", "match"), elsewhere.match_of_entry),
     }
     preset: str | None = key(
         values.preset("write verify: and type:"),

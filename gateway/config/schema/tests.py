@@ -10,7 +10,7 @@ from gateway.config.schema import foreign, trees, values
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.memory import Remembered, remembered
 from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shaped
-from gateway.config.schema.remedies import Instead, Remedy
+from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.routing.cases import Plain
 from gateway.routing.hours import DAYS
@@ -161,6 +161,18 @@ def _expected(reading: Reading, pair: Pair, label: str) -> Expected | None:
 EVENTS: Final = ("event", "file", "payload")
 
 
+def _input(pair: Pair, _around: Map) -> Instead:
+    """``input: contact.created``, a sample; ``input: x.json``, a file; or the payload itself."""
+    text = pair.value.text if isinstance(pair.value, Scalar) and isinstance(pair.value.value, str) else ""
+    if text.endswith(_FILES):
+        return write("file")
+    return write("event" if _SAMPLE.fullmatch(text) else "payload")
+
+
+_FILES: Final = (".json", ".xml", ".form", ".txt")
+_SAMPLE: Final = re.compile(r"[\w/:-]+(?:\.[\w/:-]+)*")
+
+
 @dataclass(frozen=True, kw_only=True)
 class EventKeys(Section):
     """One event as a sender would send it."""
@@ -168,7 +180,7 @@ class EventKeys(Section):
     noun = "an event of a test"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("given", "when", "type", "match", "sample", "trigger", "on"), "event"),
-        **dict.fromkeys(("input", "body", "data", "request"), "payload"),
+        **dict.fromkeys(("input", "body", "data", "request", "fixture"), _input),
         **dict.fromkeys(("with", "override", "overrides", "patch"), "set"),
         **dict.fromkeys(("without", "remove", "delete"), "unset"),
     }

@@ -1,5 +1,6 @@
 """Parsers for templates and trees: bodies with templates in them, and plain JSON."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -12,6 +13,10 @@ from gateway.render import TemplateText, Tree, is_literal
 from gateway.render.texts import joined
 from gateway.routing.cases import Plain
 
+#: The path of a field without braces.
+_FIELD: Final = re.compile(
+    r"(?:(?:payload|attrs|headers)(?:\.[A-Za-z_]\w*)+|event\.(?:id|type|source|received_at|resource|action))"
+)
 #: What becomes of a text in a tree.
 _Text: TypeAlias = Callable[[Reading, Scalar], TemplateText | str | None]
 
@@ -112,4 +117,8 @@ def _tree(reading: Reading, node: Node, label: str, text: _Text) -> Tree:
         return None
     if not isinstance(node.value, str):
         return node.value
+    if text is _template_text and _FIELD.fullmatch(node.text):
+        key = label.partition('"')[2].partition('"')[0]
+        hint = f'write {key}: "{{{{ {node.text} }}}}"'
+        reading.warning(node, f'{label} is the text "{node.text}", not the value of that field', hint)
     return number(reading, node) if is_number(node.text) else text(reading, node)

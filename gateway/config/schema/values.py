@@ -5,14 +5,25 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gateway import presets
-from gateway.config.schema import durations
-from gateway.config.schema.reading import NOT_A_VARIABLE, Parser, Reading, Shape, T, Unfit, Words, shape_of, shaped
+from gateway.config.schema import durations, pairs
+from gateway.config.schema.marks import unquoted
+from gateway.config.schema.reading import (
+    NOT_A_VARIABLE,
+    Parser,
+    Reading,
+    Shape,
+    T,
+    Unfit,
+    Words,
+    shape_of,
+    shaped,
+)
 from gateway.config.text import variables
 from gateway.config.text.quotes import quoted
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, hide_all, json_scalar
 from gateway.errors import Place
 from gateway.model import Secret
-from gateway.wording import DURATION, HEADER_NAME, SIZE, seconds, size_in_bytes, suggest, suggest_or_list
+from gateway.wording import DURATION, HEADER_NAME, SIZE, seconds, size_in_bytes, suggest, suggest_or_list, truth_like
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: The longest time that anything can be kept or remembered.
@@ -84,7 +95,7 @@ def address(reading: Reading, node: Node, label: str) -> Words | None:
         hint = "write the address itself; a second one needs its own destination"
         reading.error(node, f"{label} must be one address, not a {kind}", hint)
         return None
-    scalar = expect_scalar(reading, node, label)
+    scalar = (found := expect_scalar(reading, node, label)) and unquoted(reading, found, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve, is_address=True)
 
 
@@ -100,7 +111,7 @@ def login(reading: Reading, node: Node, label: str) -> Words | None:
 @shaped(TEXT)
 def named(reading: Reading, node: Node, label: str) -> Words | None:
     """A text that other checks depend on, so an unset variable in it never gets a made-up value."""
-    scalar = expect_scalar(reading, node, label)
+    scalar = (found := expect_scalar(reading, node, label)) and unquoted(reading, found, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve, can_be_made_up=False)
 
 
@@ -169,16 +180,10 @@ def integer(least: int, most: int) -> Parser[int]:
     return typed(convert, {**spelled(title, _DIGITS.pattern), "minimum": least, "maximum": most})
 
 
-#: Other words for true and false, and what to write instead.
-_MEANT: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("true", "yes", "on", "y", "1"), "write true"),
-    **dict.fromkeys(("false", "no", "off", "n", "0"), "write false"),
-}
-
-
 def _boolean(written: Words, label: str) -> bool:
     if written.text not in ("true", "false"):
-        raise Unfit(f'{label}: "{written.shown}" must be true or false', _MEANT.get(written.text.lower(), ""))
+        hint = "" if (meant := truth_like(written.text)) is None else f"write {str(meant).lower()}"
+        raise Unfit(f'{label}: "{written.shown}" must be true or false', hint)
     return written.text == "true"
 
 
@@ -245,6 +250,10 @@ def _has_tag(text: str) -> bool:
     return any(end in text.partition(start)[2] for start, end in (("{{", "}}"), ("{%", "%}")))
 
 
+#: A default that a reference has for a variable which is not set.
+_DEFAULT: Final = re.compile(r"\$\{\w+:-(?P<value>[^}]+)\}")
+
+
 @shaped({**TEXT, "title": "secret"})
 def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as part of a line of the file."""
@@ -255,15 +264,17 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
             return None
     elif not isinstance(node, Scalar):
         hide_all(reading.report, node)
+    elif default := _DEFAULT.search(node.text):
+        at = node.content.column + default.start("value")
+        reading.report.hide(Place(node.content.file, node.content.line, at), default["value"])
     written = login(reading, node, label)
     if written is None:
         return None
     if not written.text.strip():
         reading.error(node, f"{label} is empty", "set one: an empty secret protects nothing")
         return None
-    if "${" not in written.node.text:
-        key = re.match(r'"(\w+)"', label)
-        noun = key[1] if key else "secret"
+    if "${" not in written.node.text or _DEFAULT.search(written.node.text):
+        noun = key[1] if (key := re.match(r'"(\w+)"', label)) else "secret"
         reading.is_literal(written.node, label, "token" if noun == "bearer" else noun)
     if not written.is_stand_in:
         reading.secrets.add(written.text)
@@ -348,7 +359,11 @@ def map_of(parse: Parser[T]) -> Parser[Mapping[str, T]]:
     @shaped({"type": "object", "additionalProperties": shape_of(parse)})
     def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
         if not isinstance(node, Map):
-            expect_map(reading, node, label)
+            if right := pairs.as_map(reading, node):
+                named = re.match(r'"([^"]+)"', label)
+                reading.error(node, f"{label} must be a map", f"write {f'{named[1]}: ' if named else ''}{right}")
+            else:
+                expect_map(reading, node, label)
             return None
         found = {pair.key.text: parse(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in node.pairs}
         return {key: value for key, value in found.items() if value is not None}

@@ -15,12 +15,17 @@ from gateway.config.schema.signed import (
     IN_VERIFY,
     KINDS,
     SIGNED,
+    SIGNED_NAMES,
+    TIMESTAMPS,
     algorithm_like,
     as_map,
+    encoding_like,
+    is_signed,
     known_only,
     lacking,
     signature_in,
     signed,
+    time_in,
 )
 from gateway.config.text.reader import Map, Node, Pair, Scalar, hide_all
 from gateway.model import Secret
@@ -69,10 +74,37 @@ def _signature(pair: Pair, around: Map) -> Instead:
         name, _, value = way[1:-1].partition(": ")
         value = value.replace("x-token", parts.get("header", "x-token").replace("x-signature", "x-token"))
         return Instead(f"write {name}: {value}", (name,), value, covered)
-    written = next((each.value for each in around.pairs if each.key.text == "signature"), None)
+    own = {each.key.text: each.value for each in around.pairs}
+    time, times = ("", frozenset[str]()) if "timestamp" in own else time_in(around)
+    written = own.get("signature")
+    if (time or "timestamp" in own) and "signed" not in {**parts, **(as_pairs(written))}:
+        parts = {**({} if written else {"header": "x-signature"}), **parts, "signed": SIGNED}
     if not (parts := lacking(parts, written)):
-        return Instead("remove it: signature says the same", covered=covered)
-    return write_part("signature", as_map(parts), covered, known_only(parts))
+        return write("timestamp", time) if time else Instead("remove it: signature says the same", covered=covered)
+    if not time:
+        return write_part("signature", as_map(parts), covered, known_only(parts))
+    if written is not None:
+        more = ", ".join(f"{name}: {value}" for name, value in parts.items())
+        hint = f"add {more} to the existing signature, and write timestamp: {time}"
+    else:
+        hint = f"write verify: {as_map({'signature': as_map(parts), 'timestamp': time})}{known_only(parts)}"
+    return Instead(hint, ("timestamp", "signature"), covered=covered | times)
+
+
+def as_pairs(node: Node | None) -> Mapping[str, Node]:
+    """The pairs of a map; none of anything else."""
+    return {pair.key.text: pair.value for pair in node.pairs} if isinstance(node, Map) else {}
+
+
+def _payload(pair: Pair, around: Map) -> Instead:
+    """``payload: "{timestamp}.{body}"``, what is signed; or the path of a token."""
+    if is_signed(pair):
+        return _signature(pair, around)
+    path = _text(pair.value)
+    return write("token", f"{{payload: {path if _PATH.fullmatch(path) else 'auth.token'}}}")
+
+
+_PATH: Final = re.compile(r"[A-Za-z_][\w.]{0,40}")
 
 
 def handshake_token(node: Node) -> str:
@@ -156,7 +188,7 @@ class SignatureKeys(Section):
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("hash", "digest", "algo", "alg", "method", "hmac", "type"), "algorithm"),
         **dict.fromkeys(("secret", "key_secret"), _BESIDE),
-        **dict.fromkeys(("format", "signed_payload", "payload", "template", "message", "content"), "signed"),
+        **dict.fromkeys(SIGNED_NAMES, "signed"),
         "timestamp": _timestamp,
     }
     header: Words | None = key(values.header, "the header that holds it: x-signature")
@@ -164,7 +196,9 @@ class SignatureKeys(Section):
     algorithm: str | None = key(
         values.choice(signatures.ALGORITHMS, "algorithm", advice=algorithm_like), "the digest; sha256 if left out"
     )
-    encoding: str | None = key(values.choice(ENCODINGS, "encoding"), "hex, base64 or base64url; hex if left out")
+    encoding: str | None = key(
+        values.choice(ENCODINGS, "encoding", advice=encoding_like), "hex, base64 or base64url; hex if left out"
+    )
     signed: Words | None = key(signed, 'what is signed: "{timestamp}.{body}"; the body if left out')
     prefix: Words | None = key(values.words, "the text before each signature: sha256=")
     fields: FieldsKeys | None = key(
@@ -191,6 +225,13 @@ class SignatureKeys(Section):
 class TimestampKeys(Section):
     noun = "verify.timestamp"
     instead_of_text = "timestamp: {header: x-timestamp}"
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **dict.fromkeys(
+            ("max_age", "window", "leeway", "skew", "max_skew", "clock_skew", "max_drift", "ttl", "within"), "tolerance"
+        ),
+        **dict.fromkeys(("format", "type"), "unit"),
+        "name": "header",
+    }
     header: Words | None = key(values.header, "the header that holds it: x-timestamp")
     payload: Words | None = key(values.words, "or its path in the payload: sent_at")
     field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
@@ -256,6 +297,8 @@ class VerifyKeys(Section):
     noun = "verify"
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(IN_VERIFY, _signature),
+        **dict.fromkeys(TIMESTAMPS[1:], _signature),
+        **dict.fromkeys(SIGNED_NAMES, _payload),
         **dict.fromkeys(("secret", "key"), _BESIDE),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake"), _of_handshake),
         **dict.fromkeys(("ip", "ips", "allow", "allowlist", "whitelist", "allowed_ips"), _ADDRESSES),

@@ -1,7 +1,7 @@
 """The keys that say how a destination is reached: ``proxy``, ``tls``, ``host``, ``user_agent``."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 from urllib.parse import unquote, urlsplit
@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from gateway.config.schema import values
 from gateway.config.schema.keys import Section, key
 from gateway.config.schema.reading import Parser, Reading, Shape, Unfit, Words, shaped
+from gateway.config.schema.remedies import Remedy, write
 from gateway.config.text import hosts
 from gateway.config.text.reader import Node, Scalar
 
@@ -132,6 +133,10 @@ class TlsKeys(Section):
     noun = "tls"
     is_text_secret = False
     instead_of_text = "tls: {ca: its-ca.pem} to trust your own CA: certificates are always verified"
+    foreign: ClassVar[Mapping[str, Remedy]] = dict.fromkeys(
+        ("verify", "verify_ssl", "insecure", "insecure_skip_verify", "skip_verify", "reject_unauthorized"),
+        write("ca", "its-ca.pem", " to trust your own CA: certificates are always verified"),
+    )
     together: ClassVar[Shape] = {"minProperties": 1, "dependentRequired": {"key": ["cert"]}}
     ca: Words | None = key(
         values.words,

@@ -152,7 +152,8 @@ def unindented_text(line: int, lines: Sequence[str], *, is_key: bool = False) ->
         is_next = text.lstrip().startswith("- ") and _spaces(text) < len(parent["before"])
         if is_next or text.lstrip().startswith("#"):
             return None
-        message = f'this line is not indented, so it is not part of "{parent["key"]}"'
+        deeper = " deeper than its key" if _spaces(text) else ""
+        message = f'this line is not indented{deeper}, so it is not part of "{parent["key"]}"'
         hint = f"indent the lines of the text by {count(len(parent['before']) + 2, 'space')}, below line {above}"
         return Mistake(number, _spaces(text) + 1, message, hint)
     return None
@@ -208,7 +209,9 @@ def unaligned(spot: Spot) -> Mistake | None:
     if not spot.problem.startswith(beginnings):
         return None
     if spot.problem.startswith("did not find expected '-'") and re.match(r"\s*[\w.\-]+:", spot.text):
-        hint = f"write - {spot.text.strip()[:80]}; or indent it to the keys of the entry above"
+        hint = f"write - {spot.text.strip()[:80]}"
+        if not spot.text.lstrip().startswith("name:"):
+            hint += "; or indent it to the keys of the entry above"
         return Mistake(spot.line, spot.column, "an entry of the list above begins with -", hint)
     message = "this line does not belong to the lines above it"
     return Mistake(spot.line, spot.column, message, "align the keys of a map, and the - of a list, in the same column")

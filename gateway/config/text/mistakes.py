@@ -6,7 +6,7 @@ from typing import Final
 
 import yaml
 
-from gateway.config.text import comments, indentation, variables
+from gateway.config.text import blocks, comments, indentation, variables
 from gateway.config.text.compared import all_but, compared, excluded
 from gateway.config.text.nested import nested
 from gateway.config.text.quotes import quote_inside, quoted
@@ -26,7 +26,13 @@ _BRACES_VALUE: Final = re.compile(
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
-    certain = _tab(spot) or indentation.unindented_text(spot.line, lines) or quote_inside(spot)
+    certain = (
+        _tab(spot)
+        or blocks.mistake_in(spot.line, lines)
+        or blocks.without_sign(spot.began_line, lines)
+        or indentation.unindented_text(spot.line, lines)
+        or quote_inside(spot)
+    )
     certain = certain or comments.in_flow(spot, lines) or _quote_left_open(spot, lines)
     certain = certain or indentation.dash_without_space(spot, lines) or indentation.misindented(spot, lines)
     if certain is not None:
@@ -96,6 +102,8 @@ def bare_braces(line: int, column: int, lines: Sequence[str], path: Sequence[str
     text = text_of(lines, line)
     if not text[column - 1 :].startswith("{{"):
         return None
+    if without_sign := blocks.without_sign(line, lines):
+        return without_sign
     value = re.match(r"(?:\{\{.*?\}\}[^,{}#]*)+", text[column - 1 :])
     key = re.search(r"([\w.\-]+:)\s*$", text[: column - 1])
     value_written = value[0] if value else "{{ ... }}"
@@ -158,6 +166,8 @@ def _comparison(line: int, column: int, text: str) -> Mistake | None:
 
 def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
     """A value whose first character is reserved in YAML."""
+    if without_sign := blocks.without_sign(line, lines):
+        return without_sign
     if (mistake := _comparison(line, column, text_of(lines, line))) is not None:
         return mistake
     before, value = text_of(lines, line)[: column - 1], _plain(text_of(lines, line), column)
@@ -173,7 +183,8 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
         else f'a value that starts with "{sign}" needs quotes'
     )
     variable = _TAG_OF_VARIABLE.fullmatch(value.strip())
-    written = f'"${{{variable["name"].upper()}}}"' if variable else quoted(value)
+    name = variable["name"].upper() if variable else variables.named_anywhere(value.strip())
+    written = f'"${{{name}}}"' if name else quoted(value)
     return Mistake(line, column, message, f"write {key[1] if key else ''}{written}")
 
 
