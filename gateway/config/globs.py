@@ -23,6 +23,7 @@ class Meant(Struct, frozen=True):
 
 
 SEVERAL: Final = "several"
+COMPARISON: Final = "a comparison"
 REGEX: Final = "a regular expression"
 
 #: Alternatives in one text at most; more are no list that anyone would write.
@@ -34,6 +35,10 @@ _LONGEST: Final = 300
 _DRESSED: Final = re.compile(r"/(?P<slashes>.+)/[a-z]*|(?:regexp?|re)[:=]\s*(?P<named>.+)|~\s*(?P<tilde>.+)", re.DOTALL)
 #: What a regular expression has, and hardly any type.
 _REGEX_SIGN: Final = re.compile(r"^\^|\$$|\\|\[|^\.[*+]|\.\.[*+]|\.\*[)$]|[.\])]\+|\(\?")
+#: An expression that compares the type.
+_COMPARED: Final = re.compile(r"""(?:event\.)?type\s*(?P<sign>={1,3}|!={1,2}|<>)\s*(["']?)(?P<type>[^\s"']+)\2""")
+#: The segments of a type with spaces between them: ``contact created``.
+_SPACED: Final = re.compile(r"\w+(?: \w+)+")
 _GROUP: Final = re.compile(r"\((?:\?:)?([^(){}]*)\)|\{([^(){}]*)\}")
 _ITEM: Final = re.compile(r"[^\s,;|&]+")
 _JOINING: Final = frozenset({"or", "and"})
@@ -46,6 +51,11 @@ def read(text: str, known: frozenset[str]) -> Meant:
     """What a text selects among the known types, which decide where two readings differ."""
     if len(text) > _LONGEST or "{{" in text or any(fits(text, each) for each in known):
         return Meant()
+    if compared := _COMPARED.fullmatch(text):
+        is_equal = compared["sign"].startswith("=")
+        return Meant(COMPARISON, *(((compared["type"],), ()) if is_equal else ((), (compared["type"],))))
+    if _SPACED.fullmatch(text) and (spaced := text.replace(" ", ".")) in known:
+        return Meant(SEVERAL, (spaced,))
     dressed = _DRESSED.fullmatch(text)
     bare = text if dressed is None else str(dressed[dressed.lastgroup or 0])
     if dressed is not None or _REGEX_SIGN.search(bare) or _is_repeating(bare, known):

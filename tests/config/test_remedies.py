@@ -373,3 +373,62 @@ def test_a_condition_that_is_replaced_by_its_remedy_is_in_order(problems, expres
     (problem,) = problems(route.format(expression))
     assert problem.hint.removeprefix("write ").removeprefix("put it in quotes: ") == right
     assert problems(route.format(expression.replace("lead", right) if right == '"lead"' else right)) == ()
+
+
+ENTRY = "  - source: crm\n    to: log\n    "
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'match: event.type == "contact.created"',
+        "match: type = contact.created",
+        'match: event.type != "contact.created"',
+        "match: event.type !== 'contact.created'",
+        "match: contact created",
+        "where: [{field: attrs.type, operator: equals, value: lead}]",
+        "where: [{field: type, op: '==', value: lead}, {field: attrs.id, op: gt, value: 3}]",
+        "where: {field: attrs.type, operator: contains, value: lead}",
+        "where: {key: type, value: lead}",
+        "headers: {Authorization: Bearer ${HUSH}}",
+        "headers: {Authorization: Token ${HUSH}, Accept: a/b}",
+    ],
+)
+def test_a_line_in_the_notation_of_an_expression_or_of_three_parts(problems, line):
+    """One mistake, one problem; and what it says to write, in the place of what is named, is in order."""
+    [problem] = problems(ENTRY + line + "\n")
+    rights = re.findall(r"write ((?:where: )?(?:\{.*\}|\".*\"|[\w.]+))(?=$|,|;)", problem.hint)
+    key, _, value = line.partition(": ")
+    if "remove match" in problem.hint or rights[-1].startswith(f"{key}:"):
+        pasted = rights[-1]
+    elif key == "headers":
+        pasted = re.sub(r"(Bearer|Token) \$\{HUSH\}", lambda _: rights[-1], line)
+    else:
+        pasted = f"{key}: {rights[-1]}"
+    assert value not in pasted
+    assert problems(ENTRY + pasted + "\n") == ()
+
+
+FLOW = 'own: {secret: "${HUSH}", verify: {signature: {header: x-signature}}, type: TEXT}'
+BLOCK = """own:
+    secret: "${HUSH}"
+    verify: {signature: {header: x-signature}}
+    type: TEXT"""
+
+
+@pytest.mark.parametrize(
+    "text", ["{payload.kind}.{payload.action}", "{payload.kind} of {payload.action}", "{payload.kind}!"]
+)
+@pytest.mark.parametrize("form", [FLOW, BLOCK], ids=["flow", "block"])
+def test_fields_beside_other_text_need_quotes(tmp_path, form, text):
+    rest = "\ndestinations: {log: {url: 'https://log.example.com'}}\nroutes: [{to: log, name: all}]\n"
+
+    def loaded(written):
+        routes = f"version: 1\nsources:\n  {form.replace('TEXT', written)}{rest}"
+        (tmp_path / "routes.yaml").write_text(routes)
+        return load(tmp_path / "routes.yaml", environ={"HUSH": "h" * 40})
+
+    with pytest.raises(ConfigError) as refused:
+        loaded(text)
+    assert [each.hint for each in refused.value.problems] == [f'write "{text}"']
+    assert not loaded(f'"{text}"').warnings

@@ -132,6 +132,12 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
             if foreign.is_combined(node.text):
                 hint = f"write if: {bare(actions.expression(node.text) or foreign.as_expression(node.text))}"
             reading.guess(reading.error(node, f"{label} must be a map", hint), instead.alone_in(node.text))
+        elif isinstance(node, Items) and node.nodes and all(line for line, _ in map(instead.in_three, node.nodes)):
+            found_in_three = [instead.in_three(each) for each in node.nodes]
+            lines = [f"{{{line}}}" for line, _ in found_in_three]
+            together = lines[0] if len(lines) == 1 else f"{{all: [{', '.join(lines)}]}}"
+            problem = reading.error(node, f"{label} must be a map, not a list", f"write where: {together}")
+            reading.guess(problem, tuple(name for _, names in found_in_three for name in names))
         elif isinstance(node, Items) and node.nodes and all(isinstance(each, Map) for each in node.nodes):
             shown = foreign.shown(instead.rooted(node))
             whole = shown[1:-1] if len(node.nodes) == 1 else f"{{all: {shown}}}"
@@ -139,6 +145,13 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
             reading.guess(problem, instead.alone(node))
         else:
             values.expect_map(reading, node, label, "attrs.type: customer")
+        return None
+    of_three, names = instead.in_three(node)
+    if of_three:
+        problem = reading.error(
+            node, f"{label} has a field, an operator and a value as its keys", f"write {{{of_three}}}"
+        )
+        reading.guess(problem, names)
         return None
     found = [_line(reading, pair, label) for pair in node.pairs]
     return tuple(line for line in found if line is not None)

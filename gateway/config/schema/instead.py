@@ -207,6 +207,26 @@ def _rooted(key: Scalar) -> Scalar:
     return Scalar(key.place, text, text, key.content) if _is_alone(key.text) else key
 
 
+#: How other products call the parts of a condition that is a map of three.
+_FIELDS: Final = ("field", "path", "key", "property", "fact", "variable")
+_OPERATORS: Final = ("operator", "op", "comparator", "condition", "type")
+_VALUES: Final = ("value", "values")
+
+
+def in_three(node: Node) -> tuple[str, tuple[str, ...]]:
+    """The line for ``{field: attrs.type, operator: equals, value: lead}``, and its field if that is not a path.
+
+    The line is empty if the node is something else.
+    """
+    parts = {pair.key.text: pair.value for pair in node.pairs} if isinstance(node, Map) else {}
+    found = [next((name for name in names if name in parts), "") for names in (_FIELDS, _OPERATORS, _VALUES)]
+    field, operator, value = (parts.get(name) for name in found)
+    if len(parts) != sum(map(bool, found)) or not isinstance(field, Scalar) or value is None:
+        return "", ()
+    word = operator.text if isinstance(operator, Scalar) else "eq"
+    return foreign.comparison(_rooted(field).text, word, value), (field.text,) * _is_alone(field.text)
+
+
 def compared(text: str) -> str:
     """The condition that a comparison says, also of a name that is not a path; empty if it says none."""
     found = foreign.compared_key(f"attrs.{text}" if alone_in(text) else text)

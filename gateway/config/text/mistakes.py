@@ -33,7 +33,7 @@ def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
         or indentation.unindented_text(spot.line, lines)
         or quote_inside(spot)
     )
-    certain = certain or comments.in_flow(spot, lines) or _quote_left_open(spot, lines)
+    certain = certain or _fields_in_text(spot) or comments.in_flow(spot, lines) or _quote_left_open(spot, lines)
     certain = certain or indentation.dash_without_space(spot, lines) or indentation.misindented(spot, lines)
     if certain is not None:
         return certain
@@ -139,6 +139,25 @@ def _braces(spot: Spot) -> Mistake | None:
         "inside { } and [ ], a value that contains {{ needs quotes",
         f"write {found['key']} {_without_braces(*path, found['value'])}",
     )
+
+
+#: A text without quotes in which fields or a variable stand beside other text: ``{timestamp}.{body}``, ``Bearer ${TOKEN}``.
+_FIELDS_IN_TEXT: Final = re.compile(
+    r"""(?:^|[:,\[{-])\s+(?P<value>(?:[^\s"'{}\[\],#&*!|>%@`:-](?:[^"'{}\[\],#:]|:(?=\S))*?)?\$?\{[\w.|:/-]+\}(?:[^"'{}\[\],#]*\$?\{[\w.|:/-]+\})*[^"'{}\[\],#\s]*)"""
+)
+_ONE_FIELD: Final = re.compile(r"\$?\{[^{}]*\}")
+_IN_QUOTES: Final = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
+
+
+def _fields_in_text(spot: Spot) -> Mistake | None:
+    """The parser stops within such a text, or after its first field."""
+    masked = _IN_QUOTES.sub(lambda found: '"' * len(found[0]), spot.text)
+    for found in _FIELDS_IN_TEXT.finditer(masked):
+        value, start = found["value"], found.start("value")
+        if start < spot.column <= found.end() + 1 and not _ONE_FIELD.fullmatch(value):
+            message = "a text with { } in it needs quotes here"
+            return Mistake(spot.line, start + 1, message, f"write {quoted(value)}")
+    return None
 
 
 def _bare_reference(spot: Spot) -> Mistake | None:
