@@ -432,3 +432,36 @@ def test_fields_beside_other_text_need_quotes(tmp_path, form, text):
         loaded(text)
     assert [each.hint for each in refused.value.problems] == [f'write "{text}"']
     assert not loaded(f'"{text}"').warnings
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "right"),
+    [
+        ("", "always: log", "always: [{to: log}]"),
+        ("", "failed: log", "failed: [{to: log}]"),
+        ("", "always: [log]", "always: [{to: log}]"),
+        ("", "always:\n  - log", "always:\n  - {to: log}"),
+        ("routes:\n  - ", "{to: log, from: crm}", "{to: log, source: crm}"),
+        ("destinations:\n  ", 'slack: "${HUSH}"', 'slack: {type: slack, url: "${HUSH}"}'),
+        ("destinations:\n  ", 'chat: "${DISCORD_URL}"', 'chat: {type: discord, url: "${DISCORD_URL}"}'),
+    ],
+)
+def test_a_name_or_an_address_alone_gets_what_belongs_around_it(tmp_path, before, line, right):
+    parts = {
+        "sources": 'sources: {crm: {preset: xobito, secret: "${HUSH}"}}',
+        "destinations": "destinations: {log: {url: 'https://log.example.com'}}",
+    }
+
+    def loaded(text):
+        rest = [part for name, part in parts.items() if not before.startswith(name)]
+        (tmp_path / "routes.yaml").write_text("\n".join(("version: 1", *rest, before + text, "")))
+        return load(
+            tmp_path / "routes.yaml",
+            environ={"HUSH": "https://a.example.com/x", "DISCORD_URL": "https://discord.com/api/webhooks/1/a"},
+        )
+
+    with pytest.raises(ConfigError) as refused:
+        loaded(line)
+    [hint] = [each.hint for each in refused.value.problems]
+    assert hint.removeprefix("write ") in right
+    loaded(right)

@@ -140,3 +140,12 @@ FOREIGN: Final[Mapping[str, Remedy]] = {
     **dict.fromkeys((*elsewhere.OF_MESSAGES, "username"), _part_of_body),
     **dict.fromkeys((kind.name for kind in KINDS.values() if kind.needs_text), _to_kind),
 }
+
+
+def around(label: str, address: str) -> str:
+    """A destination that was written as its address alone, as a map; the type that its name or its variable has."""
+    words = re.split(r"[^a-z]+", f"{label} {address}".lower())
+    kind = next((f"type: {word}, " for word in words if word in KINDS and word != "http"), "")
+    # Any other text may be a secret.
+    shown = f'"{address}"' if re.fullmatch(r"\$\{\w+\}", address) else "..."
+    return f"{{{kind}url: {shown}}}"

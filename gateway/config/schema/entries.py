@@ -15,7 +15,7 @@ from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
 from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.schema.trees import Body
-from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
+from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.render import TemplateText, actions
 from gateway.render.forms import bare as in_yaml
 
@@ -196,10 +196,16 @@ class OnceKeys(Section):
     )
 
 
+def _source(pair: Pair, _around: Map) -> Instead | None:
+    """``from: xobito``; an address is the sender of a mail."""
+    is_name = isinstance(pair.value, Scalar) and re.fullmatch(r"[A-Za-z][\w-]*", pair.value.text)
+    return write("source", pair.value.text) if is_name and isinstance(pair.value, Scalar) else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class EntryKeys(MessageKeys):
     noun = "a route"
-    foreign: ClassVar[Mapping[str, Remedy]] = {**MessageKeys.foreign, **CONDITIONS, **GROUPING}
+    foreign: ClassVar[Mapping[str, Remedy]] = {**MessageKeys.foreign, **CONDITIONS, **GROUPING, "from": _source}
     together: ClassVar[Shape] = {
         "dependentSchemas": {
             **_ONE_CONTENT,
@@ -275,7 +281,8 @@ def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
             return ()
         if not isinstance(node, Items):
             if not isinstance(node, Broken):
-                reading.error(node, f"{label} must be a list", values.without_dash(node, "entry"))
+                alone = _to(node) if section != "routes" else ""
+                reading.error(node, f"{label} must be a list", alone or values.without_dash(node, "entry"))
             return None
         found = (_read_entry(reading, each, section) for each in node.nodes)
         return tuple(entry for entry in found if entry is not None)
@@ -286,9 +293,10 @@ def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
 def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
     if not isinstance(node, Map):
         if not isinstance(node, Broken):
-            reading.error(
-                node, f'an entry of "{section}" must be a map', "write - name: ..., and its other keys below it"
-            )
+            right = "write - name: ..., and its other keys below it"
+            if section != "routes" and isinstance(node, Scalar) and node.text:
+                right = f"write {{to: {node.text}}}"
+            reading.error(node, f'an entry of "{section}" must be a map', right)
         return None
     called = _called(node, section)
     found = read_section(reading, node, EntryKeys, f'route "{called}"')
@@ -301,6 +309,11 @@ def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
     )
     choose = found.choose and tuple(dataclasses.replace(each, called=called) for each in found.choose)
     return dataclasses.replace(found, called=called, section=section, send=send, choose=choose)
+
+
+def _to(node: Node) -> str:
+    """What to write for a destination alone: ``always: archive``."""
+    return f"write [{{to: {node.text}}}]" if isinstance(node, Scalar) and node.text else ""
 
 
 def _called(node: Node, section: str) -> str:

@@ -272,12 +272,21 @@ def _referred(shape: object) -> Iterator[type[Section]]:
         yield from _referred(each)
 
 
+#: More types are not listed.
+_FEW_TYPES: Final = 3
+
+
 def home_of(key: str, section: type[Section]) -> str:
     """The section that has such a key, as a noun; empty: none. A part of a section has only those around it."""
     is_whole = section.noun.startswith(("a ", "an ", "the ", "defaults"))
     places = (each for each in _PLACES if key in keys_of(each))
     fitting = (each for each in places if is_whole or section in _within(each) or each.noun.startswith(section.noun))
-    return next((each.noun for each in fitting), "")
+    return next((each.noun + _of_types(keys_of(each)[key][1].types) for each in fitting), "")
+
+
+def _of_types(types: Sequence[str]) -> str:
+    """Few types of destination that have a key."""
+    return f" of type {' or '.join(types)}" if 0 < len(types) <= _FEW_TYPES else ""
 
 
 def read_file(reading: Reading, node: Node) -> FileKeys | None:

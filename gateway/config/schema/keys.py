@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
-from gateway.config.schema import values
+from gateway.config.schema import addressing, values
 from gateway.config.schema.foreign import shown
 from gateway.config.schema.instead import beside, header_in, instead, snake
 from gateway.config.schema.reading import GRANTING, Parser, Reading, Shape, shape_of, shaped
@@ -180,7 +180,7 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
 def _expect_section(reading: Reading, node: Node, section: type[Section], label: str) -> None:
     """Report a section that is not a map; an address alone is meant as the url of a destination."""
     if isinstance(node, Scalar) and "url" in keys_of(section) and re.match(r"https?://|\$\{", node.text):
-        reading.error(node, f"{label} must be a map", "write {url: ...} around the address")
+        reading.error(node, f"{label} must be a map", f"write {addressing.around(label, node.text)}")
         return
     if isinstance(node, Scalar) and "path" in keys_of(section) and (path := path_in(node.text)):
         reading.error(node, f"{label} must be a map", f"write {{type: file, path: {path}}}")
