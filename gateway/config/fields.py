@@ -168,7 +168,9 @@ class Fields:
 
     def _hint(self, root: str, path: str, sources: Sequence[str], roots: frozenset[str]) -> str:
         if bare := _UNWRAPPED.fullmatch(path):
-            return f"write {bare['braces'] or 'payload.' + bare['below']}"
+            below = bare["below"] or ""
+            is_path = re.split(r"[.\[]", below, maxsplit=1)[0] in roots
+            return f"write {bare['braces'] or (below if is_path else f'payload.{below}')}"
         if right := actions.field(path):
             return f"write {right}"
         if root == "delivery":

@@ -465,3 +465,13 @@ def test_a_name_or_an_address_alone_gets_what_belongs_around_it(tmp_path, before
     [hint] = [each.hint for each in refused.value.problems]
     assert hint.removeprefix("write ") in right
     loaded(right)
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [("$.attrs.type", "attrs.type"), ("$.data.id", "payload.data.id"), ("$.payload.data.id", "payload.data.id")],
+)
+def test_a_path_of_jsonpath(problems, path, right):
+    [problem] = problems(ENTRY + f"where: {{{path}: 451}}\n")
+    assert problem.hint == f"write {right}"
+    assert problems(ENTRY + f"where: {{{right}: 451}}\n") == ()
