@@ -469,7 +469,7 @@ def test_a_name_or_an_address_alone_gets_what_belongs_around_it(tmp_path, before
 
 @pytest.mark.parametrize(
     ("path", "right"),
-    [("$.attrs.type", "attrs.type"), ("$.data.id", "payload.data.id"), ("$.payload.data.id", "payload.data.id")],
+    [("$.attrs.id", "attrs.id"), ("$.data.id", "payload.data.id"), ("$.payload.data.id", "payload.data.id")],
 )
 def test_a_path_of_jsonpath(problems, path, right):
     [problem] = problems(ENTRY + f"where: {{{path}: 451}}\n")
