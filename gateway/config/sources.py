@@ -243,7 +243,7 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
     except SchemeRefused as error:
         if not isinstance(own, VerifyKeys):
             reading.error(keys.place, f'verify of source "{name}": {error.message}', error.hint)
-        elif not own.was_reported():
+        elif not own.was_reported() and not keys.means("verify"):
             reading.error(place_of(own, error.key), f'verify of source "{name}": {error.message}', error.hint)
         return None
 

@@ -194,8 +194,13 @@ def _refuse_gaps(scheme: Scheme) -> None:
             "put {timestamp} into signed",
         )
     if "timestamp" in used and scheme.timestamp is None:
-        raise SchemeRefused("signature.signed", "{timestamp} is signed, but nothing says where it is", "add timestamp:")
+        place = "field: true" if scheme.signature.timestamp_field else "header: X-..."
+        hint = f"add timestamp: {{{place}}} next to signature"
+        raise SchemeRefused("signature.signed", "{timestamp} is signed, but nothing says where it is", hint)
     stamp = scheme.timestamp
+    if stamp and stamp.header and stamp.header == scheme.signature.header:
+        hint = "write the header of the time, or field: true if it is a field of the signature's header"
+        raise SchemeRefused("timestamp.header", f'the header "{stamp.header}" has two uses', hint)
     if stamp and [bool(stamp.header), bool(stamp.payload), stamp.in_field].count(True) != 1:
         raise SchemeRefused("timestamp", "it is in exactly one place", "write one of header, payload and field")
     if stamp and stamp.in_field and not scheme.signature.timestamp_field:

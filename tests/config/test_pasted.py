@@ -104,6 +104,79 @@ def test_a_signature_is_written_once(tmp_path, written, hint, right):
     assert loads(tmp_path, OWN.format(f"type: a\n    {right}"))
 
 
+BILLING = 'signature: {header: X-Billing-Signature, algorithm: sha256, signed: "{timestamp}.{body}"}'
+TIMED = f"verify: {{{BILLING}, timestamp: {{header: X-Billing-Timestamp, tolerance: 5m}}}}"
+UNTIMED = "header: X-Billing-Signature, algorithm: sha256"
+SIGNED_TIME = 'payload: "{timestamp}.{body}"'
+TIME = "timestamp_header: X-Billing-Timestamp, tolerance: 5m"
+DOCUMENTED = ", with signed as the sender documents it"
+
+
+@pytest.mark.parametrize("tolerance", ["tolerance", "max_age", "maxAge", "replay_window", "clock_skew"])
+@pytest.mark.parametrize("header", ["timestamp_header", "timestampHeader", "timestamp-header", "timestamp"])
+@pytest.mark.parametrize(
+    ("written", "more"),
+    [
+        (f"signature: {{{UNTIMED}, {SIGNED_TIME}, {TIME}}}", ""),
+        (f"signature: {{{UNTIMED}, {SIGNED_TIME}}}, {TIME}", ""),
+        (f"{{{UNTIMED}, hmac: sha256, {TIME}}}", DOCUMENTED),
+        (f"hmac: {{{UNTIMED}, secret: s3cret-of-the-tests, {TIME}}}", DOCUMENTED),
+        (f"verify: {{{UNTIMED}, signed: '{{timestamp}}.{{body}}', {TIME}}}", ""),
+        (f"verify: {{hmac: {{{UNTIMED}, secret: s3cret-of-the-tests}}, {TIME}}}", ""),
+        (f"verify: {{hmac: {{{UNTIMED}, {TIME}}}}}", ""),
+    ],
+)  # fmt: skip
+def test_a_signature_with_its_time_is_put_right_at_once(tmp_path, written, more, header, tolerance):
+    written = written.removeprefix("{").replace("timestamp_header", header).replace("tolerance", tolerance)
+    text = "version: 1\nsources:\n  own: {{type: a, secret: s3cret-of-the-tests, {}}}\n"
+    line = written if written.count("{") == written.count("}") else written.removesuffix("}")
+    assert reported(tmp_path, text.format(line)) == [TIMED + more]
+    assert loads(tmp_path, text.format(TIMED))
+
+
+@pytest.mark.parametrize(
+    ("written", "hint", "right"),
+    [
+        (f"verify: {{{BILLING}, tolerance: 5m}}", "timestamp: {header: x-timestamp, tolerance: 5m}, with the header that the sender documents", f"verify: {{{BILLING}, timestamp: {{header: x-timestamp, tolerance: 5m}}}}"),
+        (f"verify: {{{BILLING}, timestamp: {{header: X-Billing-Timestamp}}, tolerance: 5m}}", "add tolerance: 5m to the existing timestamp", TIMED),
+        (f"verify: {{{BILLING}, timestamp: {{header: X-Billing-Timestamp, tolerance: 5m}}, max_age: 1m}}", "tolerance of timestamp is already there: keep one of them", TIMED),
+        (f"verify: {{{BILLING}, timestamp: X-Billing-Timestamp, tolerance: 5m}}", "timestamp: {header: X-Billing-Timestamp, tolerance: 5m}", TIMED),
+        (f"verify: {{{BILLING}, {TIME}}}", "timestamp: {header: X-Billing-Timestamp, tolerance: 5m}", TIMED),
+        (f"verify: {{{UNTIMED}, signed: '{{timestamp}}.{{body}}', timestamp: {{header: X-Billing-Timestamp}}, tolerance: 5m}}", TIMED, TIMED),
+        (f"verify: {{signature: {{{UNTIMED}}}, {TIME}}}", 'add signed: "{timestamp}.{body}" to the existing signature, and write timestamp: {header: X-Billing-Timestamp, tolerance: 5m}', TIMED),
+        (f"verify: {{{BILLING[:-1]}, fields: {{signature: v1, timestamp: t}}}}, tolerance: 5m}}", "timestamp: {field: true, tolerance: 5m}", f"verify: {{{BILLING[:-1]}, fields: {{signature: v1, timestamp: t}}}}, timestamp: {{field: true, tolerance: 5m}}}}"),
+        (f"verify: {{{BILLING}}}, timestamp: {{header: X-Billing-Timestamp, tolerance: 5m}}", "add timestamp: {header: X-Billing-Timestamp, tolerance: 5m} to the existing verify", TIMED),
+        (f"verify: {{{BILLING}}}, {TIME}", "add timestamp: {header: X-Billing-Timestamp, tolerance: 5m} to the existing verify", TIMED),
+        (f"verify: {{{BILLING}}}, tolerance: 5m", "add timestamp: {header: x-timestamp, tolerance: 5m} to the existing verify, with the header that the sender documents", f"verify: {{{BILLING}, timestamp: {{header: x-timestamp, tolerance: 5m}}}}"),
+        (f"verify: {{{BILLING}, timestamp: {{header: X-Billing-Timestamp}}}}, tolerance: 5m", "add tolerance: 5m to the existing timestamp of verify", TIMED),
+        (f"verify: {{{BILLING[:-1]}, replay_window: 300}}, timestamp: {{header: X-Billing-Timestamp}}}}", "tolerance: 300s in timestamp, next to signature", TIMED.replace("5m", "300s")),
+        (f"verify: {{{BILLING[:-1]}, {TIME}}}}}", "timestamp: {header: X-Billing-Timestamp, tolerance: 5m} next to signature", TIMED),
+        (f"verify: {{signature: {{{UNTIMED}, {SIGNED_TIME}, {TIME}}}}}", 'timestamp: {header: X-Billing-Timestamp, tolerance: 5m} next to signature, and in it signed: "{timestamp}.{body}"', TIMED),
+        (f"verify: {{{BILLING}}}", "add timestamp: {header: X-...} next to signature", TIMED),
+        (f"verify: {{{BILLING}, timestamp: {{header: x-billing-signature}}}}", "the header of the time, or field: true if it is a field of the signature's header", TIMED),
+    ],
+)  # fmt: skip
+def test_the_time_of_a_signature_is_put_where_it_belongs(tmp_path, written, hint, right):
+    text = "version: 1\nsources:\n  own: {{type: a, secret: s3cret-of-the-tests, {}}}\n"
+    assert reported(tmp_path, text.format(written)) == [hint]
+    assert loads(tmp_path, text.format(right))
+
+
+@pytest.mark.parametrize("around", ["max_age: 10m", "verify: {tolerance: 10m}", "verify: {maxAge: 10m}"])
+def test_the_tolerance_of_a_preset_is_changed_in_its_timestamp(tmp_path, around):
+    text = "version: 1\nsources:\n  own: {{preset: slack, secret: s3cret-of-the-tests, {}}}\n"
+    (hint,) = reported(tmp_path, text.format(around))
+    right = "timestamp: {tolerance: 10m}"
+    assert hint == (right if "verify" in around else f"verify: {{{right}}}")
+    assert loads(tmp_path, text.format("verify: {timestamp: {tolerance: 10m}}"))
+
+
+@pytest.mark.parametrize("name", ["tolerance", "max_age"])
+def test_a_preset_without_a_time_has_no_tolerance(tmp_path, name):
+    text = f"version: 1\nsources:\n  own: {{preset: github, secret: s3cret-of-the-tests, {name}: 10m}}\n"
+    assert not [each for each in reported(tmp_path, text) if "timestamp:" in each]
+
+
 @pytest.mark.parametrize(
     ("written", "right"),
     [

@@ -90,7 +90,8 @@ def beside(found: Instead, name: str, written: Mapping[str, Node]) -> str:
     if key not in written or key == name:
         return found.hint
     if found.is_part and value and isinstance(written[key], Map):
-        return f"add {value[1:-1]} to the existing {key}"
+        more = found.hint.removeprefix(f"write {key}: {value}")
+        return f"add {value[1:-1]} to the existing {key}{more}"
     match key:
         case "where":
             return f"add {value[1:-1] if value.startswith('{') else 'it'} to the existing where"

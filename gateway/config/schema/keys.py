@@ -165,11 +165,11 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
         return None
     keys = keys_of(section)
     written = {pair.key.text: pair for pair in node.pairs}
-    meant = _check_keys(reading, node, section, label)
+    meant, covered = _check_keys(reading, node, section, label)
     read = {
         text: keys[text][1].parse(reading, pair.value, f'"{text}" of {label}' if label else f'"{text}"')
         for text, pair in written.items()
-        if text in keys
+        if text in keys and text not in covered
     }
     kept = {keys[text][0]: value for text, value in read.items() if value is not None}
     kept["options"] = {text: value for text, value in read.items() if text in section.options_known and value}
@@ -219,8 +219,8 @@ def _expect_names(reading: Reading, node: Node, label: str) -> None:
     values.expect_map(reading, node, label, "name:")
 
 
-def _check_keys(reading: Reading, node: Map, section: type[Section], label: str) -> frozenset[str]:
-    """Report unknown and missing keys; the keys that unknown ones are meant as."""
+def _check_keys(reading: Reading, node: Map, section: type[Section], label: str) -> tuple[frozenset[str], set[str]]:
+    """Report unknown and missing keys; the keys that unknown ones are meant as, and those that their hints cover."""
     keys = keys_of(section)
     written = {pair.key.text: pair.value for pair in node.pairs}
     around = _Around(node, section, label, written, section.fitting(node))
@@ -243,7 +243,7 @@ def _check_keys(reading: Reading, node: Map, section: type[Section], label: str)
     for text, (_, declared) in keys.items():
         if declared.required and text not in written and text not in meant:
             reading.error(node, f'{label or "the file"} has no "{text}"', declared.remedy or declared.about)
-    return frozenset(meant)
+    return frozenset(meant), {*covered}
 
 
 #: How like a key another one must be to be taken for it, whatever else has that name, and where nothing else has.

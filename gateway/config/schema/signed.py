@@ -62,9 +62,8 @@ _HMACS: Final = ("hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "hmac_sha512
 KINDS: Final = ("type", "method", "scheme")
 #: The keys of ``verify``, and those of a source, that are parts of a signature.
 IN_VERIFY: Final = (*_HMACS, *KINDS, *_NAMED, *_HEADERS[1:])
-#: What senders and other products call what is signed, and the header of the time.
+#: What senders and other products call what is signed.
 SIGNED_NAMES: Final = ("format", "signed_payload", "payload", "template", "message", "content", "string_to_sign")
-TIMESTAMPS: Final = ("timestamp", "timestamp_header", "timestamp-header")
 IN_SOURCE: Final = (*_HMACS, *_NAMED, *_HEADERS, "signature", "encoding", "signed", "prefix")
 
 
@@ -104,8 +103,7 @@ def signature_in(
 
 def lacking(parts: Mapping[str, str], signature: Node | None) -> Mapping[str, str]:
     """The parts that a signature as it is written does not have."""
-    written = {pair.key.text for pair in signature.pairs} if isinstance(signature, Map) else set()
-    return {key: value for key, value in parts.items() if key not in written}
+    return {key: value for key, value in parts.items() if key not in as_pairs(signature)}
 
 
 def _parts(pair: Pair) -> Mapping[str, str]:
@@ -136,17 +134,6 @@ def is_signed(pair: Pair) -> bool:
     return "signed" in _parts(pair)
 
 
-def time_in(around: Map) -> tuple[str, frozenset[str]]:
-    """The ``timestamp`` that the keys of a map say, as YAML, and these keys; empty if none does."""
-    times = [pair for pair in around.pairs if pair.key.text in TIMESTAMPS]
-    if not times:
-        return "", frozenset()
-    first = times[0].value
-    header = header_in(first.text) if isinstance(first, Scalar) else ""
-    written = shown(first) if isinstance(first, Map) else f"{{header: {header or 'x-timestamp'}}}"
-    return written, frozenset(pair.key.text for pair in times)
-
-
 def _algorithm(text: str) -> str:
     found = _WRITTEN.fullmatch(algorithm_like(text))
     return found[1] if found else ""
@@ -159,6 +146,21 @@ _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
 def as_map(parts: Mapping[str, str]) -> str:
     """``{header: x-signature, algorithm: sha256}``."""
     return f"{{{', '.join(f'{key}: {value}' for key, value in parts.items())}}}"
+
+
+def listed(parts: Mapping[str, str]) -> str:
+    """The same without its braces."""
+    return as_map(parts)[1:-1]
+
+
+def as_pairs(node: Node | None) -> Mapping[str, Node]:
+    """The pairs of a map; none of anything else."""
+    return {pair.key.text: pair.value for pair in node.pairs} if isinstance(node, Map) else {}
+
+
+def as_shown(node: Node | None) -> Mapping[str, str]:
+    """The pairs of a map as YAML."""
+    return {key: shown(value) for key, value in as_pairs(node).items()}
 
 
 # --- what is signed ---

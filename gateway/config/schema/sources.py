@@ -16,13 +16,14 @@ from gateway.config.schema.secrets import SECRETS, Written, read_secrets
 from gateway.config.schema.signed import (
     IN_SOURCE,
     SIGNED,
-    TIMESTAMPS,
     as_map,
+    as_shown,
     known_only,
     lacking,
+    listed,
     signature_in,
-    time_in,
 )
+from gateway.config.schema.times import GUESS, TIMESTAMPS, TOLERANCES, added, placed, time_in
 from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import HANDSHAKE_TOKENS, VerifyKeys, handshake_token, read_verify
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, hide_all
@@ -182,18 +183,33 @@ def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys,
 def _verified(_pair: Pair, around: Map) -> Instead:
     """``hmac: sha256``, ``signature: X-Signature``, ``timestamp: X-Timestamp``: parts of ``verify``."""
     parts, covered = signature_in(around, keys_of(SourceKeys))
-    time, times = time_in(around)
+    time, times = time_in(around, keys_of(SourceKeys), TOLERANCES)
+    more = known_only(parts)
     if time and "signed" not in parts and not any(each.key.text in ("preset", "verify") for each in around.pairs):
         parts = {"header": "x-signature", **parts, "signed": SIGNED}
-    if isinstance(signature := _in_verify(around, "signature"), Map) and not time:
-        more = ", ".join(f"{key}: {value}" for key, value in lacking(parts, signature).items())
-        hint = f"add {more} to signature of verify" if more else "remove it: verify says the same"
+        more = ", with signed as the sender documents it"
+    signature = _in_verify(around, "signature")
+    if time and isinstance(timestamp := _in_verify(around, "timestamp"), Map):
+        return Instead(f"{added(time, timestamp)} of verify", covered=covered | times)
+    if isinstance(signature, Map) and not time:
+        lacked = listed(lacking(parts, signature))
+        hint = f"add {lacked} to signature of verify" if lacked else "remove it: verify says the same"
         return Instead(hint, covered=covered)
     found = {"signature": as_map(parts)} if parts and signature is None else {}
     if time:
-        found["timestamp"] = time
-    more = ", with signed as the sender documents it" if SIGNED in parts.values() else known_only(parts)
+        time, is_guessed = placed(time, {**as_shown(signature), **parts})
+        found["timestamp"] = as_map(time)
+        more = more or (GUESS if is_guessed else "")
     return write_part("verify", as_map(found), covered | times, more)
+
+
+def _tolerance(pair: Pair, around: Map) -> Instead | None:
+    """``tolerance: 5m`` of a timestamp; None where the source has none."""
+    own = keys_of(SourceKeys)
+    is_signed = signature_in(around, own)[0] or "header" in time_in(around, own)[0] or _in_verify(around, "signature")
+    preset = next((_named(each) for each in around.pairs if each.key.text == "preset"), "")
+    blocks = presets.load(preset).verify if preset else ()
+    return _verified(pair, around) if is_signed or any("timestamp" in each for each in blocks) else None
 
 
 def _preset(pair: Pair, _around: Map) -> Instead | None:
@@ -231,6 +247,7 @@ class SourceKeys(Section):
         **dict.fromkeys(("secrets", "signing_key", "webhook_secret"), "secret"),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake_token"), _handshake_token),
         **dict.fromkeys((*IN_SOURCE, *TIMESTAMPS), _verified),
+        **dict.fromkeys(TOLERANCES, _tolerance),
         **dict.fromkeys(("event", "event_type", "event_key"), write("type", '"{payload.type}"')),
         **dict.fromkeys(("endpoint", "route", "address"), _path),
         **dict.fromkeys(("events", "event_types", "topics", "match"), elsewhere.match_of_entry),
@@ -347,5 +364,11 @@ def _without_token(reading: Reading, node: Node, label: str) -> Node:
 
 
 def _asks_for_token(preset: Pair | None) -> bool:
-    named = preset.value.text if preset and isinstance(preset.value, Scalar) else ""
-    return named in presets.NAMES and any(each.token for each in presets.load(named).handshakes)
+    named = _named(preset) if preset else ""
+    return bool(named) and any(each.token for each in presets.load(named).handshakes)
+
+
+def _named(preset: Pair) -> str:
+    """The preset of that name; empty if there is none."""
+    text = preset.value.text if isinstance(preset.value, Scalar) else ""
+    return text if text in presets.NAMES else ""

@@ -16,17 +16,19 @@ from gateway.config.schema.signed import (
     KINDS,
     SIGNED,
     SIGNED_NAMES,
-    TIMESTAMPS,
     algorithm_like,
     as_map,
+    as_pairs,
+    as_shown,
     encoding_like,
     is_signed,
     known_only,
     lacking,
+    listed,
     signature_in,
     signed,
-    time_in,
 )
+from gateway.config.schema.times import GUESS, TIMESTAMPS, WINDOWS, added, placed, time_in
 from gateway.config.text.reader import Map, Node, Pair, Scalar, hide_all
 from gateway.model import Secret
 from gateway.signatures.declared import ENCODINGS, KEYS
@@ -74,26 +76,51 @@ def _signature(pair: Pair, around: Map) -> Instead:
         name, _, value = way[1:-1].partition(": ")
         value = value.replace("x-token", parts.get("header", "x-token").replace("x-signature", "x-token"))
         return Instead(f"write {name}: {value}", (name,), value, covered)
-    own = {each.key.text: each.value for each in around.pairs}
-    time, times = ("", frozenset[str]()) if "timestamp" in own else time_in(around)
-    written = own.get("signature")
-    if (time or "timestamp" in own) and "signed" not in {**parts, **(as_pairs(written))}:
-        parts = {**({} if written else {"header": "x-signature"}), **parts, "signed": SIGNED}
-    if not (parts := lacking(parts, written)):
-        return write("timestamp", time) if time else Instead("remove it: signature says the same", covered=covered)
+    own = as_pairs(around)
+    # A header alone, which is no timestamp yet, is put right with the rest.
+    alone = {key for key in ("timestamp",) if key in own and header_in(_text(own[key]))}
+    time, times = time_in(around, keys_of(VerifyKeys).keys() - alone)
+    own = {key: node for key, node in own.items() if key not in times}
+    if _is_signed_with(time, own) and "signed" not in {**parts, **as_pairs(own.get("signature"))}:
+        parts = {**({} if "signature" in own else {"header": "x-signature"}), **parts, "signed": SIGNED}
+    return _completed(parts, time, own, covered | times)
+
+
+def _completed(
+    parts: Mapping[str, str], time: Mapping[str, str], own: Mapping[str, Node], covered: frozenset[str]
+) -> Instead:
+    """What to write for parts of a signature and of its time, beside what ``verify`` has of them."""
+    signature, timestamp = own.get("signature"), own.get("timestamp")
+    known, whole = known_only(parts), {**as_shown(signature), **parts}
+    parts = lacking(parts, signature)
+    if time and timestamp is not None and (signature is not None or not parts or not isinstance(timestamp, Map)):
+        more = added(time, timestamp)
+        hint = f"add {listed(parts)} to the existing signature, and {more}" if parts else more
+        return Instead(hint, covered=covered)
+    time, is_guessed = placed({**as_shown(timestamp), **time} if time else time, whole)
+    more = GUESS if is_guessed else ""
+    if not parts:
+        hint = f"write timestamp: {as_map(time)}{more}" if time else "remove it: signature says the same"
+        return Instead(hint, covered=covered)
     if not time:
-        return write_part("signature", as_map(parts), covered, known_only(parts))
-    if written is not None:
-        more = ", ".join(f"{name}: {value}" for name, value in parts.items())
-        hint = f"add {more} to the existing signature, and write timestamp: {time}"
+        return write_part("signature", as_map(parts), covered, known)
+    both = {"signature": as_map(parts), "timestamp": as_map(time)}
+    if signature is not None:
+        hint = f"add {listed(parts)} to the existing signature, and write timestamp: {both['timestamp']}{more}"
     else:
-        hint = f"write verify: {as_map({'signature': as_map(parts), 'timestamp': time})}{known_only(parts)}"
-    return Instead(hint, ("timestamp", "signature"), covered=covered | times)
+        others = own.keys() - covered - both.keys() - {"header"}
+        hint = f"write {listed(both) if others else f'verify: {as_map(both)}'}{more or known}"
+    return Instead(hint, covered=covered)
 
 
-def as_pairs(node: Node | None) -> Mapping[str, Node]:
-    """The pairs of a map; none of anything else."""
-    return {pair.key.text: pair.value for pair in node.pairs} if isinstance(node, Map) else {}
+def _is_signed_with(time: Mapping[str, str], own: Mapping[str, Node]) -> bool:
+    """Whether a time must be signed: a tolerance alone may be that of a preset."""
+    return "timestamp" in own or "header" in time or (bool(time) and "signature" in own)
+
+
+def _window(pair: Pair, around: Map) -> Instead | None:
+    """``tolerance: 5m`` of the timestamp; None for that of a token, which is in ``jwt``."""
+    return None if any(each.key.text == "jwt" for each in around.pairs) else _signature(pair, around)
 
 
 def _payload(pair: Pair, around: Map) -> Instead:
@@ -153,10 +180,10 @@ def _in_words(text: str) -> str:
         return f"write preset: {text}"
     if header := header_in(text):
         return f"write verify: {{signature: {{header: {header}}}}}"
-    return f"write verify: {_WAYS.get(folded(text), _SIGNED)}"
+    return f"write verify: {_WAYS.get(folded(text), _DOCUMENTED)}"
 
 
-_SIGNED: Final = "{signature: {header: x-signature}}, as the sender documents it"
+_DOCUMENTED: Final = "{signature: {header: x-signature}}, as the sender documents it"
 _WAYS: Final = {
     "token": "{token: {header: x-token}}",
     "bearer": "{bearer: true}",
@@ -173,12 +200,28 @@ _WAYS: Final = {
 
 
 def _timestamp(pair: Pair, around: Map) -> Instead | None:
-    """The header of a time inside of a signature; None for the field of one, which belongs to ``fields``."""
-    header = header_in(_text(pair.value))
-    hint = f"write timestamp: {{header: {header}}} next to signature"
-    if not any(each.key.text == "signed" for each in around.pairs):
+    """The time inside of a signature; None for the field of one, which belongs to ``fields``."""
+    if pair.key.text == "timestamp" and not isinstance(pair.value, Map) and not header_in(_text(pair.value)):
+        return None
+    time, covered = time_in(around)
+    named = frozenset(each.key.text for each in around.pairs if each.key.text in SIGNED_NAMES and is_signed(each))
+    if time.keys() == {"tolerance"}:
+        hint = f"write {listed(time)} in timestamp, next to signature"
+    else:
+        hint = f"write timestamp: {as_map(time)} next to signature"
+    if "signed" in as_pairs(around):
+        return Instead(hint, covered=covered)
+    if named:
+        hint += f", and in it signed: {signature_in(around, ())[0]['signed']}"
+    elif "header" in time:
         hint += f", and in it what the sender signs: signed: {SIGNED}"
-    return Instead(hint, ("timestamp",)) if header else None
+    return Instead(hint, covered=covered | named)
+
+
+def _signed(pair: Pair, around: Map) -> Instead:
+    """``payload: "{timestamp}.{body}"`` inside of a signature, with the time if it is there, too."""
+    found = _timestamp(pair, around) if time_in(around)[0] and is_signed(pair) else None
+    return found or write("signed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +231,8 @@ class SignatureKeys(Section):
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(("hash", "digest", "algo", "alg", "method", "hmac", "type"), "algorithm"),
         **dict.fromkeys(("secret", "key_secret"), _BESIDE),
-        **dict.fromkeys(SIGNED_NAMES, "signed"),
-        "timestamp": _timestamp,
+        **dict.fromkeys(SIGNED_NAMES, _signed),
+        **dict.fromkeys((*TIMESTAMPS, *WINDOWS), _timestamp),
     }
     header: Words | None = key(values.header, "the header that holds it: x-signature")
     body: Words | None = key(values.words, "or its path in the payload: signature.signature")
@@ -226,9 +269,7 @@ class TimestampKeys(Section):
     noun = "verify.timestamp"
     instead_of_text = "timestamp: {header: x-timestamp}"
     foreign: ClassVar[Mapping[str, Remedy]] = {
-        **dict.fromkeys(
-            ("max_age", "window", "leeway", "skew", "max_skew", "clock_skew", "max_drift", "ttl", "within"), "tolerance"
-        ),
+        **dict.fromkeys(WINDOWS[1:], "tolerance"),
         **dict.fromkeys(("format", "type"), "unit"),
         "name": "header",
     }
@@ -298,6 +339,7 @@ class VerifyKeys(Section):
     foreign: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(IN_VERIFY, _signature),
         **dict.fromkeys(TIMESTAMPS[1:], _signature),
+        **dict.fromkeys(WINDOWS, _window),
         **dict.fromkeys(SIGNED_NAMES, _payload),
         **dict.fromkeys(("secret", "key"), _BESIDE),
         **dict.fromkeys((*HANDSHAKE_TOKENS, "handshake"), _of_handshake),
