@@ -124,6 +124,7 @@ DOCUMENTED = ", with signed as the sender documents it"
         (f"verify: {{{UNTIMED}, signed: '{{timestamp}}.{{body}}', {TIME}}}", ""),
         (f"verify: {{hmac: {{{UNTIMED}, secret: s3cret-of-the-tests}}, {TIME}}}", ""),
         (f"verify: {{hmac: {{{UNTIMED}, {TIME}}}}}", ""),
+        (f"verify: {{{UNTIMED}, signed: '{{timestamp}}.{{body}}', timestamp: {{header: X-Billing-Timestamp}}, tolerance: 5m}}", ""),
     ],
 )  # fmt: skip
 def test_a_signature_with_its_time_is_put_right_at_once(tmp_path, written, more, header, tolerance):

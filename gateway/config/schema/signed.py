@@ -58,13 +58,13 @@ _PARTS: Final = ("body", "encoding", "signed", "prefix", "fields", "list", "key_
 _HEADERS: Final = ("header", "signature_header", "signature-header")
 #: Keys whose value is an algorithm, and those that say it themselves or whose value may be the way to verify.
 _NAMED: Final = ("algorithm", "algo", "alg", "hash", "digest")
-_HMACS: Final = ("hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "hmac_sha512", "sha256")
+HMACS: Final = ("hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "hmac_sha512", "sha256")
 KINDS: Final = ("type", "method", "scheme")
 #: The keys of ``verify``, and those of a source, that are parts of a signature.
-IN_VERIFY: Final = (*_HMACS, *KINDS, *_NAMED, *_HEADERS[1:])
+IN_VERIFY: Final = (*HMACS, *KINDS, *_NAMED, *_HEADERS[1:])
 #: What senders and other products call what is signed.
 SIGNED_NAMES: Final = ("format", "signed_payload", "payload", "template", "message", "content", "string_to_sign")
-IN_SOURCE: Final = (*_HMACS, *_NAMED, *_HEADERS, "signature", "encoding", "signed", "prefix")
+IN_SOURCE: Final = (*HMACS, *_NAMED, *_HEADERS, "signature", "encoding", "signed", "prefix")
 
 
 #: An algorithm that is none of those that are known here.
@@ -94,7 +94,7 @@ def signature_in(
         found |= _parts(pair)
     if found and not {"header", "body"} & found.keys():
         found = {"header": "x-signature", **found}
-    names = {*_PARTS, *_HEADERS, *_NAMED, *_HMACS, *KINDS, "signature"}
+    names = {*_PARTS, *_HEADERS, *_NAMED, *HMACS, *KINDS, "signature"}
     order = [*dict.fromkeys(("header", "algorithm", *found))]
     return {key: found[key] for key in order if key in found}, frozenset(
         pair.key.text for pair in pairs if pair.key.text in names or (pair.key.text in SIGNED_NAMES and _parts(pair))
@@ -109,18 +109,18 @@ def lacking(parts: Mapping[str, str], signature: Node | None) -> Mapping[str, st
 def _parts(pair: Pair) -> Mapping[str, str]:
     name, node = pair.key.text, pair.value
     text = node.text if isinstance(node, Scalar) else ""
-    if name == "signature" or (name in _HMACS and isinstance(node, Map)):
+    if name == "signature" or (name in HMACS and isinstance(node, Map)):
         inner = (
             signature_in(node, (), KINDS)[0] if isinstance(node, Map) else {"header": header_in(text) or "x-signature"}
         )
-        return {"algorithm": "sha256", **inner} if name in _HMACS else inner
+        return {"algorithm": "sha256", **inner} if name in HMACS else inner
     if name in _HEADERS:
         return {"header": text} if _HEADER.fullmatch(text) else {"header": "x-signature"}
     if name in _NAMED:
         return {"algorithm": _algorithm(text) or UNKNOWN}
     if name in KINDS:
         return {"algorithm": _algorithm(text) or "sha256"}
-    if name in _HMACS:
+    if name in HMACS:
         header = header_in(text)
         return {"algorithm": _algorithm(text) or _algorithm(name) or "sha256", **({"header": header} if header else {})}
     if name in ("signed", *SIGNED_NAMES):

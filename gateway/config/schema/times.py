@@ -7,6 +7,7 @@ from typing import Final
 from gateway.config.schema import durations
 from gateway.config.schema.foreign import shown
 from gateway.config.schema.instead import header_in, snake
+from gateway.config.schema.signed import HMACS
 from gateway.config.text.reader import Map, Node, Pair, Scalar
 from gateway.wording import is_duration
 
@@ -17,10 +18,6 @@ TOLERANCES: Final = (
 )  # fmt: skip
 #: The same, where nothing else can be meant.
 WINDOWS: Final = (*TOLERANCES, "window", "leeway", "ttl", "within")
-#: Maps that senders describe a whole signature with.
-_SIGNATURES: Final = frozenset(
-    {"signature", "hmac", "hmac_sha256", "hmac-sha256", "hmac_sha1", "hmac_sha512", "sha256"}
-)
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
 #: The header of the time where none is written.
 GUESSED: Final = "x-timestamp"
@@ -42,7 +39,7 @@ def time_in(
         if name in TIMESTAMPS or name in windows:
             names.add(pair.key.text)
             found = _parts(pair) | found
-        elif name in _SIGNATURES and isinstance(pair.value, Map):
+        elif name in ("signature", *HMACS) and isinstance(pair.value, Map):
             found = {**time_in(pair.value)[0], **found}
     return {key: found[key] for key in sorted(found, key=_order)}, frozenset(names)
 
@@ -57,16 +54,19 @@ def _parts(pair: Pair) -> dict[str, str]:
     if name in WINDOWS:
         return {"tolerance": _tolerance(node)}
     if isinstance(node, Map):
-        return {
-            key: value
-            for each in node.pairs
-            for key, value in (
-                _parts(each) if snake(each.key.text) in WINDOWS else {each.key.text: shown(each.value)}
-            ).items()
-        }
+        return as_time(node)
     text = node.text if isinstance(node, Scalar) else ""
     is_name = name != "timestamp" and _HEADER.fullmatch(text)
     return {"header": text if is_name else header_in(text) or GUESSED}
+
+
+def as_time(node: Node | None) -> dict[str, str]:
+    """The parts of a ``timestamp`` as it is written, as YAML; none of anything else than a map."""
+    found: dict[str, str] = {}
+    for each in node.pairs if isinstance(node, Map) else ():
+        is_window = snake(each.key.text) in WINDOWS
+        found |= {"tolerance": _tolerance(each.value)} if is_window else {each.key.text: shown(each.value)}
+    return found
 
 
 def _tolerance(node: Node) -> str:

@@ -1,7 +1,7 @@
 """The keys of ``verify``: how the requests of a source are verified."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -28,7 +28,7 @@ from gateway.config.schema.signed import (
     signature_in,
     signed,
 )
-from gateway.config.schema.times import GUESS, TIMESTAMPS, WINDOWS, added, placed, time_in
+from gateway.config.schema.times import GUESS, TIMESTAMPS, WINDOWS, added, as_time, placed, time_in
 from gateway.config.text.reader import Map, Node, Pair, Scalar, hide_all
 from gateway.model import Secret
 from gateway.signatures.declared import ENCODINGS, KEYS
@@ -81,7 +81,7 @@ def _signature(pair: Pair, around: Map) -> Instead:
     alone = {key for key in ("timestamp",) if key in own and header_in(_text(own[key]))}
     time, times = time_in(around, keys_of(VerifyKeys).keys() - alone)
     own = {key: node for key, node in own.items() if key not in times}
-    if _is_signed_with(time, own) and "signed" not in {**parts, **as_pairs(own.get("signature"))}:
+    if _is_signed_with(time, {**own, **parts}) and "signed" not in {**parts, **as_pairs(own.get("signature"))}:
         parts = {**({} if "signature" in own else {"header": "x-signature"}), **parts, "signed": SIGNED}
     return _completed(parts, time, own, covered | times)
 
@@ -91,13 +91,16 @@ def _completed(
 ) -> Instead:
     """What to write for parts of a signature and of its time, beside what ``verify`` has of them."""
     signature, timestamp = own.get("signature"), own.get("timestamp")
-    known, whole = known_only(parts), {**as_shown(signature), **parts}
-    parts = lacking(parts, signature)
+    known, whole, parts = known_only(parts), {**as_shown(signature), **parts}, lacking(parts, signature)
     if time and timestamp is not None and (signature is not None or not parts or not isinstance(timestamp, Map)):
         more = added(time, timestamp)
-        hint = f"add {listed(parts)} to the existing signature, and {more}" if parts else more
-        return Instead(hint, covered=covered)
-    time, is_guessed = placed({**as_shown(timestamp), **time} if time else time, whole)
+        to = (
+            f"write signature: {as_map(parts)}"
+            if signature is None
+            else f"add {listed(parts)} to the existing signature"
+        )
+        return Instead(f"{to}, and {more}" if parts else more, covered=covered)
+    time, is_guessed = placed({**as_time(timestamp), **time} if time else time, whole)
     more = GUESS if is_guessed else ""
     if not parts:
         hint = f"write timestamp: {as_map(time)}{more}" if time else "remove it: signature says the same"
@@ -113,9 +116,9 @@ def _completed(
     return Instead(hint, covered=covered)
 
 
-def _is_signed_with(time: Mapping[str, str], own: Mapping[str, Node]) -> bool:
+def _is_signed_with(time: Mapping[str, str], written: Collection[str]) -> bool:
     """Whether a time must be signed: a tolerance alone may be that of a preset."""
-    return "timestamp" in own or "header" in time or (bool(time) and "signature" in own)
+    return "timestamp" in written or "header" in time or (bool(time) and bool({"signature", "header"} & {*written}))
 
 
 def _window(pair: Pair, around: Map) -> Instead | None:
