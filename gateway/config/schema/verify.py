@@ -94,11 +94,7 @@ def _completed(
     known, whole, parts = known_only(parts), {**as_shown(signature), **parts}, lacking(parts, signature)
     if time and timestamp is not None and (signature is not None or not parts or not isinstance(timestamp, Map)):
         more = added(time, timestamp)
-        to = (
-            f"write signature: {as_map(parts)}"
-            if signature is None
-            else f"add {listed(parts)} to the existing signature"
-        )
+        to = f"add {listed(parts)} to the existing signature" if signature else f"write signature: {as_map(parts)}"
         return Instead(f"{to}, and {more}" if parts else more, covered=covered)
     time, is_guessed = placed({**as_time(timestamp), **time} if time else time, whole)
     more = GUESS if is_guessed else ""
