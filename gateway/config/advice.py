@@ -36,7 +36,7 @@ from gateway.routing.replies import Reply
 from gateway.wording import few
 
 #: What other products call all events.
-_EVERY_EVENT: Final = frozenset({"all", "any", "true", "every", "everything", "all events", ".*"})
+_EVERY_EVENT: Final = frozenset({"all", "always", "any", "true", "every", "everything", "all events", ".*"})
 #: The fields of `delivery` for trying entries of `failed`.
 _GIVEN_UP: Final[Facts] = {
     "id": "dlv_sample",

@@ -259,7 +259,7 @@ def test_the_version_under_another_name_is_right_after_one_round(tmp_path, line)
     assert remedy(tmp_path, text.replace("version: 1", line)) == "version: 1"
 
 
-@pytest.mark.parametrize("word", ["all", "any", "true", "everything"])
+@pytest.mark.parametrize("word", ["all", "always", "any", "true", "everything"])
 def test_a_word_for_every_event_is_a_pattern(tmp_path, word):
     config = loads(tmp_path, HEAD + ENTRY.format(f"to: [crm, log]\n    match: {word}"))
     assert [each.hint for each in config.warnings if "matches no" in each.message] == [

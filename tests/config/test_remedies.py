@@ -443,6 +443,11 @@ def test_fields_beside_other_text_need_quotes(tmp_path, form, text):
         ("", "always:\n  - log", "always:\n  - {to: log}"),
         ("routes:\n  - ", "{to: log, from: crm}", "{to: log, source: crm}"),
         ("destinations:\n  ", 'slack: "${HUSH}"', 'slack: {type: slack, url: "${HUSH}"}'),
+        (
+            "destinations:\n  ",
+            'log: {url: "https://log.example.com", auth: {header: X-API-Key, value: "${HUSH}"}}',
+            'log: {url: "https://log.example.com", auth: {header: {name: X-API-Key, value: "${HUSH}"}}}',
+        ),
         ("destinations:\n  ", 'chat: "${DISCORD_URL}"', 'chat: {type: discord, url: "${DISCORD_URL}"}'),
     ],
 )

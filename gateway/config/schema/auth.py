@@ -83,6 +83,8 @@ def _way(pair: Pair, around: Map) -> Instead:
     """``type: bearer, token: ...``: all of its keys as one way."""
     written = {each.key.text: each.value.text for each in around.pairs if isinstance(each.value, Scalar)}
     kind = (written.get("type") or written.get("scheme") or written.get("method") or pair.key.text).lower()
+    if "header" in written and kind in (*_TOKENS, *_API_KEYS):
+        kind = "header"
     covered = frozenset({"type", "scheme", "method", *_TOKENS, *_API_KEYS, *_USERS, *_PASSWORDS} & written.keys())
 
     def reference(names: Sequence[str], usual: str) -> str:

@@ -86,8 +86,8 @@ _CAMEL: Final = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][a-z0-9]*)+")
 def beside(found: Instead, name: str, written: Mapping[str, Node]) -> str:
     """The hint for a key of that name, also if the one to write is among the ``written`` ones: one key is there once."""
     key, value = next(iter(found.keys), ""), found.value
-    # What has the same name elsewhere is not there yet.
-    if key not in written or key == name:
+    # What has the same name elsewhere is not there yet, and what the hint covers is replaced.
+    if key not in written or key == name or key in found.covered:
         return found.hint
     if found.is_part and value and isinstance(written[key], Map):
         more = found.hint.removeprefix(f"write {key}: {value}")
