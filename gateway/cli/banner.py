@@ -96,11 +96,17 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
     ]
 
 
+def _is_reached(config: Config, name: str) -> bool:
+    """Whether a request to a destination leaves this process."""
+    return name not in config.inboxes and bool(config.destinations[name].target.url)
+
+
 def _what_happens(config: Config, event: Example) -> str:
     if not event.sent:
         return "no route sends it, and `gateway explain` says why"
     routes, to = ([*dict.fromkeys(each)] for each in zip(*event.sent, strict=True))
-    if real := [name for name in to if name not in config.inboxes and config.destinations[name].target.url]:
+    asked = dict.fromkeys(fetch.destination for route in routes for fetch in config.fetches.get(route, ()))
+    if real := [name for name in {**asked, **dict.fromkeys(to)} if _is_reached(config, name)]:
         return f"although it is a test event, it is sent FOR REAL to {joined(real)}"
     who = f'the route "{routes[0]}" sends' if len(routes) == 1 else f"{len(routes)} routes send"
     if len(event.sent) == 1:

@@ -125,7 +125,7 @@ _PIECE: Final = re.compile(
 )
 _REPEATED: Final = re.compile(r"\{\d+(?:,\d*)?\}")
 _AFTER_ONE: Final = re.compile(rf"(?<=[^\W_]|[)\]]){_REPEATED.pattern}")
-#: A character so many times.
+#: A character that is repeated so many times.
 _TIMES: Final = re.compile(r"([\w-])\{(\d{1,2})\}")
 
 

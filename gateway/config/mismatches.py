@@ -174,7 +174,7 @@ def _deeper(field: str, samples: Sequence[Facts]) -> str:
 
 
 def _below_maps(field: str, samples: Sequence[Facts]) -> Path:
-    """The path of that field; empty if there is no such, or several."""
+    """The path of that field; empty if there is none, or several."""
     path = _parsed(field)
     if EACH in path or any(_has(facts, path) for facts in samples):
         return ()

@@ -115,7 +115,7 @@ def _first_of(trace: int) -> int:
     Not one of its halves as they are: elsewhere the first span has the id of the trace.
     """
     first, low = ~(trace >> 64 ^ trace) & _SPAN, trace & _SPAN
-    # Zero is no id.
+    # Zero is not a valid id.
     return first or low ^ 1 or low ^ 2
 
 

@@ -19,12 +19,10 @@ from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import direct, forms, weave
 from gateway.render.brackets import check_markup, check_tags
 from gateway.render.filters import PRICES, TESTS
-from gateway.render.foreign import advice
 from gateway.render.grammar import Refused, SeveralRefused
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
-from gateway.render.syntax import fault, in_plain_words
 from gateway.render.tags import mistake_in
 from gateway.render.texts import TemplateText, line_of, parse
 from gateway.render.unknown import UnknownRoot, did_you_mean
@@ -297,12 +295,18 @@ class Compiler:
             weave.weave(tree, place, self._roots, self._include(source, keys), hows)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except Refused as refused:
+            # Here and below: nobody who starts with a file that is in order waits for the tables of other languages.
+            from gateway.render.foreign import advice
+
             foreign = advice(source, refused.line, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused_at(*foreign) from None
             each = refused.each if isinstance(refused, SeveralRefused) else (refused,)
             raise TemplateRefused(*(_problem_of(source, one, is_bare=start == "truth") for one in each)) from None
         except TemplateSyntaxError as error:
+            from gateway.render.foreign import advice
+            from gateway.render.syntax import fault, in_plain_words
+
             opened = mistake_in(source.text, is_bare=start == "truth")
             if opened is not None and source.line(opened.at) <= error.lineno:
                 raise source.refused_at(opened.at, opened.message, opened.hint) from None

@@ -4,7 +4,7 @@ It is looked for only in a template that is refused, so nothing that Jinja reads
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from gateway.render import actions, go, liquid, repairs, scripts, workflows
@@ -132,36 +132,6 @@ _READ: Final[Sequence[tuple[str, Callable[[str], str]]]] = (
 
 _BRACED: Final = re.compile(r"write \{\{ (.*?) \}\}", re.DOTALL)
 _IN_BRACES: Final = re.compile(r"\A\{\{ (.*) \}\}(?= is written)", re.DOTALL)
-_NOTHING: Final = "remove it: every value is escaped for its place"
-#: What to write instead of filters and tests that other templates have, of Jinja or not.
-INSTEAD_OF: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("safe", "e", "h", "raw", "escape", "escape_once", "forceescape", "escapejs"), _NOTHING),
-    **dict.fromkeys(("nl2br", "linebreaks", "linebreaksbr", "newline_to_br"), "write lines, which keeps line breaks"),
-    **dict.fromkeys(("format", "floatformat", "number_format"), "write number(2)"),
-    "currency": 'write money("EUR")',
-    **dict.fromkeys(
-        ("money_with_currency", "money_without_currency", "money_without_trailing_zeros"),
-        "write money(attrs.currency)",
-    ),
-    **dict.fromkeys(("substring", "substr", "slice"), "write [:3] after the value, or truncate(3)"),
-    "time": 'write date("%d.%m.%Y")',
-    "attr": 'write payload["name"]',
-    **dict.fromkeys(("from_json", "fromjson", "parse_json", "from_yaml"), "remove it: the payload is already parsed"),
-}
-#: What to write instead of names that other languages have.
-INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("null", "nil"), "write none"),
-    **dict.fromkeys(("now", "today", "utcnow"), "write event.received_at"),
-    **dict.fromkeys(("blank", "empty"), "write not before the value"),
-    "undefined": "write is not defined",
-    "always": "remove it: a route without an if matches every event",
-    "forloop": "write loop",
-    **dict.fromkeys(
-        ("body", "request", "webhook", "trigger", "json", "params", "input", "inputs", "context"),
-        "write payload: it is what the sender sends",
-    ),
-    **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside the braces"),
-}
 
 
 def advice(text: TemplateText, line: int, *, is_bare: bool = False) -> tuple[int, str, str] | None:

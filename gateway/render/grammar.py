@@ -8,10 +8,9 @@ from jinja2 import nodes
 from gateway.event.naming import EVENT_FIELDS
 from gateway.render import forms
 from gateway.render.filters import FILTERS, READ_AT_LOAD, TESTS
-from gateway.render.foreign import INSTEAD_OF
 from gateway.render.forms import in_quotes
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
-from gateway.render.unknown import MODULES, Unknown, did_you_mean, unknown_names
+from gateway.render.unknown import INSTEAD_OF, MODULES, Unknown, did_you_mean, unknown_names
 from gateway.render.values import Trouble
 from gateway.render.written import called, shown
 from gateway.wording import suggest

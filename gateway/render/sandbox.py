@@ -247,7 +247,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _uncallable(method: UndefinedField) -> Trouble:
-    """The error for a method of a missing field, or of what is no text."""
+    """The error for a method of a missing field, or of a value that is not a text."""
     of, _, name = method.path.rpartition(".")
     if "." in of and name in TEXT_METHODS:
         return Trouble(f'{of} is not a text, and only a text has .{name}(): write ({of} | default("") | string)')

@@ -1,6 +1,7 @@
 """Names of a template that nothing has, and what was meant by them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
 
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
@@ -10,9 +11,39 @@ from gateway.errors import Problem
 from gateway.event import tracks
 from gateway.render import forms
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
-from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_NAMES
 from gateway.render.written import list_of, shown
 from gateway.wording import closest, suggest
+
+_NOTHING: Final = "remove it: every value is escaped for its place"
+#: What to write instead of filters and tests that other templates have, of Jinja or not.
+INSTEAD_OF: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("safe", "e", "h", "raw", "escape", "escape_once", "forceescape", "escapejs"), _NOTHING),
+    **dict.fromkeys(("nl2br", "linebreaks", "linebreaksbr", "newline_to_br"), "write lines, which keeps line breaks"),
+    **dict.fromkeys(("format", "floatformat", "number_format"), "write number(2)"),
+    "currency": 'write money("EUR")',
+    **dict.fromkeys(
+        ("money_with_currency", "money_without_currency", "money_without_trailing_zeros"),
+        "write money(attrs.currency)",
+    ),
+    **dict.fromkeys(("substring", "substr", "slice"), "write [:3] after the value, or truncate(3)"),
+    "time": 'write date("%d.%m.%Y")',
+    "attr": 'write payload["name"]',
+    **dict.fromkeys(("from_json", "fromjson", "parse_json", "from_yaml"), "remove it: the payload is already parsed"),
+}
+#: What to write instead of names that other languages have.
+INSTEAD_OF_NAMES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("null", "nil"), "write none"),
+    **dict.fromkeys(("now", "today", "utcnow"), "write event.received_at"),
+    **dict.fromkeys(("blank", "empty"), "write not before the value"),
+    "undefined": "write is not defined",
+    "always": "remove it: a route without an if matches every event",
+    "forloop": "write loop",
+    **dict.fromkeys(
+        ("body", "request", "webhook", "trigger", "json", "params", "input", "inputs", "context"),
+        "write payload: it is what the sender sends",
+    ),
+    **dict.fromkeys(("env", "secrets", "environ", "process"), "write ${NAME}, outside the braces"),
+}
 
 
 class Unknown(Struct, frozen=True):

@@ -48,7 +48,7 @@ def read(content: str) -> tuple[str, str] | None:
 
 
 def instead(content: str) -> str:
-    """What to write instead of something of n8n that is no value of the event; empty if there is none."""
+    """What to write instead of something of n8n that is not a value of the event; empty if there is none."""
     left = _LEFT.search(QUOTED.sub("''", content))
     return _OTHERS.get(left["name"], _NOT_HERE) if left else ""
 

@@ -132,3 +132,17 @@ def test_a_sender_without_samples_has_no_event_to_send_from_another_terminal(tmp
 def test_the_inbox_counts_the_destinations_that_it_records(tmp_path, names, said):
     destinations = ", ".join(f'{name}: {{url: "${{{name.upper()}_URL}}"}}' for name in names.split())
     assert said in printed(tmp_path, f"version: 1\nsources: {{}}\ndestinations: {{{destinations}}}\nroutes: []\n")
+
+
+def test_a_destination_that_is_only_looked_up_is_asked_for_real_too(tmp_path):
+    routes = """version: 1
+sources: {xobito: {preset: xobito, secret: "${SECRET}"}}
+destinations: {chat: {url: "${CHAT_URL}"}, crm: {url: "https://crm.example.com"}, other: {url: "https://other.example.com"}}
+routes:
+  - name: contacts
+    match: contact.created
+    to: chat
+    fetch: {known: {from: crm, path: /contacts}}
+    text: hello
+"""
+    assert "it is sent FOR REAL to crm." in printed(tmp_path, routes, SECRET="s" * 40)

@@ -7,8 +7,8 @@ import pytest
 from gateway.destinations.escapes import no_escape
 from gateway.render import TemplateText, repairs
 from gateway.render.filters import FILTERS
-from gateway.render.foreign import INSTEAD_OF
 from gateway.render.scripts import ternary
+from gateway.render.unknown import INSTEAD_OF
 from tests.render.given import HERE, failure, refusal
 
 CASES = [

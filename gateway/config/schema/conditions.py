@@ -123,6 +123,7 @@ Where = tuple[Field | Nested | Is, ...]
 def where(reading: Reading, node: Node, label: str) -> Where | None:
     """A map of conditions."""
     if not isinstance(node, Map):
+        threes = [instead.in_three(each) for each in node.nodes] if isinstance(node, Items) else []
         if isinstance(node, Scalar) and not node.empty:
             compared = instead.compared(node.text)
             right = f"{{{compared}}}" if compared else "{attrs.type: customer}"
@@ -132,12 +133,11 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
             if foreign.is_combined(node.text):
                 hint = f"write if: {bare(actions.expression(node.text) or foreign.as_expression(node.text))}"
             reading.guess(reading.error(node, f"{label} must be a map", hint), instead.alone_in(node.text))
-        elif isinstance(node, Items) and node.nodes and all(line for line, _ in map(instead.in_three, node.nodes)):
-            found_in_three = [instead.in_three(each) for each in node.nodes]
-            lines = [f"{{{line}}}" for line, _ in found_in_three]
+        elif threes and all(line for line, _ in threes):
+            lines = [f"{{{line}}}" for line, _ in threes]
             together = lines[0] if len(lines) == 1 else f"{{all: [{', '.join(lines)}]}}"
             problem = reading.error(node, f"{label} must be a map, not a list", f"write where: {together}")
-            reading.guess(problem, tuple(name for _, names in found_in_three for name in names))
+            reading.guess(problem, tuple(name for _, names in threes for name in names))
         elif isinstance(node, Items) and node.nodes and all(isinstance(each, Map) for each in node.nodes):
             shown = foreign.shown(instead.rooted(node))
             whole = shown[1:-1] if len(node.nodes) == 1 else f"{{all: {shown}}}"

@@ -72,7 +72,7 @@ def _path(pair: Pair, around: Map) -> Instead | None:
 
 
 def _kind(pair: Pair, _around: Map) -> Instead | None:
-    """``kind: slack``, ``uses: slack``; None for what is no type of a destination."""
+    """``kind: slack``, ``uses: slack``; None if that is not a type of destination."""
     text = pair.value.text.lower() if isinstance(pair.value, Scalar) else ""
     return write("type", text) if text in KINDS else None
 

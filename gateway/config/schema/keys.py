@@ -301,7 +301,7 @@ def _report_unknown(reading: Reading, pair: Pair, around: _Around) -> Instead:
     return Instead(hint, (close,) if close else ())
 
 
-#: Keys whose value says how something is done, and is no secret.
+#: Keys whose value says how something is done, so it is not a secret.
 _OPEN: Final = frozenset({"type", "scheme", "method", "kind", "in"})
 
 

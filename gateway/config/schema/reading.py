@@ -84,7 +84,8 @@ class Reading:
             return
         hint = problem.hint
         for name in names:
-            hint = re.sub(rf"(?<![\w.])attrs\.{re.escape(name)}(?![\w.\[-])", lambda _: home(name), hint)  # noqa: B023
+            written = home(name).replace("\\", r"\\")
+            hint = re.sub(rf"(?<![\w.])attrs\.{re.escape(name)}(?![\w.\[-])", written, hint)
         self.report.replace(problem, replace(problem, hint=hint))
 
     @contextmanager

@@ -77,7 +77,7 @@ def _signature(pair: Pair, around: Map) -> Instead:
         value = value.replace("x-token", parts.get("header", "x-token").replace("x-signature", "x-token"))
         return Instead(f"write {name}: {value}", (name,), value, covered)
     own = as_pairs(around)
-    # A header alone, which is no timestamp yet, is put right with the rest.
+    # A header alone is not a timestamp yet: it is put right with the rest.
     alone = {key for key in ("timestamp",) if key in own and header_in(_text(own[key]))}
     time, times = time_in(around, keys_of(VerifyKeys).keys() - alone)
     own = {key: node for key, node in own.items() if key not in times}

@@ -12,7 +12,7 @@ _UNENDED: Final = ("did not find expected ',' or", "did not find expected node c
 #: How far above the line where the parser gave up the comment may be.
 _NEAR: Final = 30
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
-#: A value inside of { } and [ ], up to the end of its place, with its key; "#sales" is no comment of a person.
+#: A value inside { } or [ ], with its key; nobody who writes "#sales" there means a comment.
 _VALUE: Final = re.compile(
     r"(?:(?P<key>[\w.\-]+):\s+|\[\s*|,\s*)(?P<value>(?:[^\s,:{}\[\]#][^,:{}\[\]#]*\s)?#\w[^,{}\[\]]*)"
 )

@@ -142,7 +142,7 @@ class Worded(_Slices):
             self._common, self._days = first if self._days == 1 else _HIGHEST, 1
             return (), seq
         if len(rows) == self._size:
-            # Where there are so many, one by one is cheaper again.
+            # With so many of them, looking at events one by one is cheaper again.
             self._most = FEW_INDEXED
             return rows, rows[-1] - 1
         self._days, self._most = self._days * 2, FEW_INDEXED
