@@ -44,12 +44,13 @@ async def overtaken(gateway: Gateway, deliveries: Sequence[Delivery]) -> Sequenc
     # The newest first: what is newer than the oldest of them.
     newest = await _newest(gateway, set(wanted.values()), after=rows[-1].position)
     ages = await _rows(gateway, [*records, *(row.id for row in newest.values())])
+    # Any of them may have been removed meanwhile: then nothing is said.
     rank = {row.id: at for at, row in enumerate(ages)}
     found = [(each, newest.get(wanted[each.id])) for each in deliveries if each.id in wanted]
     return [
         _sentence(gateway.config, events[each.event_id], each, wanted[each.id].record, later)
         for each, later in found
-        if later is not None and rank[later.id] < rank[each.event_id]
+        if later is not None and rank.get(later.id, len(ages)) < rank.get(each.event_id, 0)
     ]
 
 
