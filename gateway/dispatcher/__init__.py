@@ -297,7 +297,7 @@ class Dispatcher:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)
             return
-        task = asyncio.create_task(self._attempt(lease, event, known, asked_at, wait_s))
+        task = asyncio.get_running_loop().create_task(self._attempt(lease, event, known, asked_at, wait_s))
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 

@@ -62,7 +62,7 @@ class Settling:
             self._timer = None
         if self._waiting and not self._is_begun:
             self._is_begun = True
-            task = asyncio.create_task(self._record())
+            task = asyncio.get_running_loop().create_task(self._record())
             self.tasks[task] = ()
             task.add_done_callback(self.tasks.pop)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -18,7 +18,7 @@ from prometheus_client.utils import floatToGoString
 #: The label for names that are not in the configuration in force.
 OTHER: Final = "other"
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+M = TypeVar("M", Counter, Gauge)
 Kind = Literal["counter", "gauge", "histogram"]
 
 
@@ -105,20 +105,23 @@ _FAMILIES: Final[dict[Kind, type[CounterMetricFamily | GaugeMetricFamily | Histo
 
 
 class Family(Collector, Generic[C]):
-    """A metric whose first label is the name of a source, route or destination. For the event loop alone."""
+    """A metric of which something is observed for each event; its first label is the name of a source, route or destination.
+
+    Each child belongs to one thread: the event loop, but for the store's own figures.
+    """
 
     def __init__(
         self,
         kind: type[C],
         name: str,
         about: str,
-        labels: tuple[str, ...],
+        labels: tuple[str, ...] = (),
         *,
         begins: Collection[tuple[str, ...]] = (),
         buckets: Sequence[float] = (),
     ) -> None:
         """``begins``: labels (after the name) of children that exist from the start, at 0: a counter that first appears
-        at 1 shows no increase.
+        at 1 shows no increase. Without ``labels`` there is one child, from the start.
         """
         METRICS[name] = Declared(type=kind.type, labels=labels, about=about)
         self._kind: type[C] = kind
@@ -126,7 +129,7 @@ class Family(Collector, Generic[C]):
         self._begins = begins
         self._buckets = buckets
         self._names: Collection[str] = ()
-        self._children: dict[tuple[str, ...], C] = {}
+        self._children: dict[tuple[str, ...], C] = {} if labels else {(): kind(buckets)}
         REGISTRY.register(self)
 
     def of(self, *labels: str) -> C:

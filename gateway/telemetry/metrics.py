@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 from prometheus_client.exposition import generate_latest
 
 from gateway.telemetry.families import METRICS, OTHER, REGISTRY, Count, Family, Level, Spread, declare
@@ -67,8 +67,8 @@ EVENTS_RECEIVED: Final = Family(
     ("source", "outcome", "reason"),
     begins=[("accepted", ""), ("duplicate", ""), ("rejected", "signature"), ("unavailable", "store")],
 )
-INGEST_SECONDS: Final = declare(
-    Histogram,
+INGEST_SECONDS: Final = Family(
+    Spread,
     "gateway_ingest_duration_seconds",
     "Seconds from a request's headers to its answer, including the time its body took to arrive.",
     buckets=_ANSWER_S,
@@ -170,8 +170,8 @@ MAX_PENDING_RATIO: Final = declare(
     "most of them; absent below 0.5. At 1, new events are refused.",
     ("destination",),
 )
-COMMIT_SECONDS: Final = declare(
-    Histogram,
+COMMIT_SECONDS: Final = Family(
+    Spread,
     "gateway_store_commit_seconds",
     "Seconds a transaction took, from its lock to the disk; one transaction carries all waiting writes.",
     buckets=_ANSWER_S,
@@ -209,8 +209,8 @@ LISTENER_REFUSED: Final = declare(
     "Requests refused, and connections closed, by the listener itself, by reason.",
     ("listener", "reason"),
 )
-LOOP_LAG_SECONDS: Final = declare(
-    Histogram,
+LOOP_LAG_SECONDS: Final = Family(
+    Spread,
     "gateway_loop_lag_seconds",
     "Seconds by which the event loop was late, measured ten times a second; everything waits meanwhile.",
     buckets=(0.005, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Final
 
 import apsw
 
@@ -30,6 +31,9 @@ from gateway.store.sqlite.connection import (
 from gateway.store.sqlite.lock import OwnerLock
 from gateway.store.sqlite.log import Log
 from gateway.store.sqlite.space import Reserve
+
+#: Memory for pages of the database in which the owner writes.
+CACHE_KIB: Final = 4096
 
 
 class File:
@@ -106,6 +110,8 @@ class File:
             # What was removed is gone: nobody finds it in the file, or in a copy of the disk.
             self.db.pragma("secure_delete", True)
             self.db.pragma("journal_size_limit", 64 * 1024 * 1024)
+            # It fills up with events that nobody asks for again; what is used all the time is a fraction of it.
+            self.db.pragma("cache_size", -CACHE_KIB)
             # Otherwise SQLite creates a temporary file in every commit, to undo a long statement.
             self.db.pragma("temp_store", "memory")
             migrate(self.db, known)
