@@ -98,7 +98,7 @@ async def test_an_outcome_that_cannot_be_recorded_gives_its_slot_back_and_is_log
 
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            world.store.settle = defect
+            world.store.settle = lambda outcomes: asyncio.ensure_future(defect(outcomes))
             await world.receive()
             await world.dispatcher.idle()
             assert not world.dispatcher.holds.in_flight
@@ -120,7 +120,7 @@ async def test_while_outcomes_cannot_be_recorded_nothing_is_sent_again(tmp_path,
                     raise StoreUnavailable("the disk is full")
                 return await settle_for_real(outcomes)
 
-            world.store.settle = refuse
+            world.store.settle = lambda outcomes: asyncio.ensure_future(refuse(outcomes))
             event_id = (await world.receive()).event_id
             running = asyncio.create_task(world.dispatcher.run())
             while not tried:
@@ -151,7 +151,7 @@ async def test_an_outcome_that_is_refused_and_then_given_up_does_not_stop_the_ot
                     raise refusals.pop()
                 return await settle_for_real(outcomes)
 
-            world.store.settle = refuse
+            world.store.settle = lambda outcomes: asyncio.ensure_future(refuse(outcomes))
             await world.receive()
             await world.dispatcher.idle()
             assert world.dispatcher.recording

@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from gateway import pipeline, telemetry
 from gateway.destinations.gates import Permit
@@ -384,9 +384,9 @@ class Dispatcher:
         while under_way := self._under_way():
             await asyncio.wait(under_way)
 
-    def _under_way(self) -> Collection["asyncio.Task[None]"]:
-        self._settling.flush()
-        return [*self._attempts, *self._settling.tasks]
+    def _under_way(self) -> Collection["asyncio.Future[Any]"]:
+        self._settling.record()
+        return [*self._attempts, *self._settling.batches]
 
     async def abandon(self) -> None:
         """End the attempts that are still in flight; their deliveries stay pending."""

@@ -1,8 +1,8 @@
 """Outcomes on their way to the store, together: those of one turn of the loop, and those that can wait for the next event."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -42,7 +42,7 @@ class Settling:
         self._is_begun = False
         self._timer: asyncio.TimerHandle | None = None
         #: Batches on their way, each with what is in it.
-        self.tasks: dict[asyncio.Task[None], Sequence[Ended]] = {}
+        self.batches: dict[asyncio.Future[Any], Sequence[Ended]] = {}
         #: Cleared while the store rejects outcomes: what is claimed then would be sent without a record, again and again.
         self.recording = asyncio.Event()
         self.recording.set()
@@ -62,49 +62,57 @@ class Settling:
             self._timer = None
         if self._waiting and not self._is_begun:
             self._is_begun = True
-            task = asyncio.get_running_loop().create_task(self._record())
-            self.tasks[task] = ()
-            task.add_done_callback(self.tasks.pop)
+            asyncio.get_running_loop().call_soon(self.record)
 
-    async def _record(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks[task], self._waiting, self._is_begun = self._waiting, [], False
-        await self._recorded(self.tasks[task])
+    def record(self) -> None:
+        """Give the store what waits."""
+        batch, self._waiting, self._is_begun = self._waiting, [], False
+        if batch:
+            self._give(batch)
 
-    async def _recorded(self, batch: Sequence[Ended]) -> None:
-        try:
-            held = await self._settled([each.outcome for each in batch])
-        except Exception as error:  # noqa: BLE001  their leases end, and then they are tried again
-            await self._given_up(batch, error)
-        else:
-            for each in batch:
-                if each.outcome.lease.delivery.id not in held:
-                    telemetry.log("delivery.lease_lost", delivery_id=each.outcome.lease.delivery.id)
-                self._ended(each, True)
-        finally:
-            self.recording.set()
+    # Most outcomes are recorded at once. A task for each batch would be the dearest part of that when few events come.
 
-    async def _given_up(self, batch: Sequence[Ended], error: Exception) -> None:
+    def _give(self, batch: Sequence[Ended]) -> "asyncio.Future[frozenset[str]]":
+        settling = self._store.settle([each.outcome for each in batch])
+        self.batches[settling] = batch
+        settling.add_done_callback(self._settled)
+        return settling
+
+    def _settled(self, settling: "asyncio.Future[frozenset[str]]") -> None:
+        batch = self.batches.pop(settling)
+        if settling.cancelled():
+            return
+        if error := settling.exception():
+            task = asyncio.get_running_loop().create_task(self._refused(batch, error))
+            self.batches[task] = batch
+            task.add_done_callback(self.batches.pop)
+            return
+        held = settling.result()
+        for each in batch:
+            if each.outcome.lease.delivery.id not in held:
+                telemetry.log("delivery.lease_lost", delivery_id=each.outcome.lease.delivery.id)
+            self._ended(each, True)
+        self.recording.set()
+
+    async def _refused(self, batch: Sequence[Ended], error: BaseException) -> None:
+        if isinstance(error, StoreUnavailable):
+            if self.recording.is_set():
+                telemetry.log("store.unavailable", reason=str(error))
+            self.recording.clear()
+            await asyncio.sleep(STORE_PAUSE_S)
+            self._give(batch)
+            return
+        self.recording.set()
         if len(batch) == 1:
+            # Its lease ends, and then it is tried again.
             telemetry.log("internal.error", delivery_id=batch[0].outcome.lease.delivery.id, exc_info=error)
             self._ended(batch[0], False)
             return
         # One of them cannot be stored, and the others can.
         for each in batch:
-            await self._recorded([each])
-
-    async def _settled(self, outcomes: Sequence[Outcome]) -> Collection[str]:
-        while True:
-            try:
-                return await self._store.settle(outcomes)
-            except StoreUnavailable as error:
-                if self.recording.is_set():
-                    telemetry.log("store.unavailable", reason=str(error))
-                self.recording.clear()
-                await asyncio.sleep(STORE_PAUSE_S)
+            await asyncio.wait([self._give([each])])
 
     @property
     def unrecorded(self) -> Sequence[Ended]:
         """Everything that is not recorded yet."""
-        return [*self._waiting, *(each for batch in self.tasks.values() for each in batch)]
+        return [*self._waiting, *(each for batch in self.batches.values() for each in batch)]

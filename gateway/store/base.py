@@ -191,7 +191,7 @@ class Store(Reads, Protocol):
     async def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
         """What is remembered, and how long a delivery has waited for it. Everything that was settled before is known."""
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
+    def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
         """Record attempts and new states together; return the ids whose lease was still held. A lost lease changes nothing.
 
         What an outcome remembers replaces what its key had before. Deliveries that wait for that key are due at once,

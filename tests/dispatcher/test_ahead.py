@@ -34,7 +34,7 @@ def withheld(world):
         await go.wait()
         return await settle(outcomes)
 
-    world.store.settle = settled
+    world.store.settle = lambda outcomes: asyncio.ensure_future(settled(outcomes))
     return go
 
 

@@ -28,7 +28,10 @@ class Recording:
         self.bad = ""
         self.refusals = 0
 
-    async def settle(self, outcomes) -> frozenset[str]:
+    def settle(self, outcomes) -> "asyncio.Future[frozenset[str]]":
+        return asyncio.ensure_future(self._settle(outcomes))
+
+    async def _settle(self, outcomes) -> frozenset[str]:
         self.calls.append(ids(outcomes))
         if self.refusals:
             self.refusals -= 1
@@ -43,9 +46,9 @@ def settling_to(store, done):
 
 
 async def everything(settling: Settling) -> None:
-    while settling.unrecorded or settling.tasks:
-        settling.flush()
-        await asyncio.wait(settling.tasks)
+    while settling.unrecorded:
+        settling.record()
+        await asyncio.wait(settling.batches)
 
 
 @story
@@ -109,9 +112,9 @@ async def test_a_store_that_refuses_is_asked_again_and_meanwhile_nothing_is_reco
     store.refusals = 3
     settles = settling_to(store, done)
     settles.add(ended(1), soon=True)
-    while not store.calls:
+    while settles.recording.is_set():
         await asyncio.sleep(0)
-    assert not settles.recording.is_set()
+    assert store.calls == [["dlv_1"]]
     await everything(settles)
     assert settles.recording.is_set()
     assert store.calls == [["dlv_1"]] * 4

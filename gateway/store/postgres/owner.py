@@ -96,11 +96,8 @@ class PostgresStore(PostgresReads):
         async with self._readers.connection() as connection:
             return await memory.recall(connection, delivery_id, subjects)
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        # Also while the database is believed to be away: what is not recorded in time is sent again.
-        if self._presence.is_closed:
-            self._presence.refuse()
-        return await self._writer.settle(outcomes)
+    def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
+        return self._writer.settle(outcomes)
 
     async def wake(self) -> Collection[str]:
         return await self._presence.watch.wake()

@@ -66,7 +66,11 @@ class Writer:
     def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
         """As in the contract."""
         call = Settle(future=self._loop.create_future(), outcomes=outcomes)
-        self._settles.add(call)
+        # Also while the database is believed to be away: what is not recorded in time is sent again.
+        if self._presence.is_closed and (refusal := self._presence.refusal):
+            call.future.set_exception(refusal)
+        else:
+            self._settles.add(call)
         return call.future
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -108,25 +108,22 @@ class Served:
         except (msgspec.MsgspecError, KeyError) as error:
             self._fail(number, StoreUnavailable(f"{name} was not understood: {error}"))
             return
-        call: asyncio.Future[Any]
-        if name == "append":
-            events, replica = arguments
-            self._names.add(replica)
-            call = self._store.append(events, replica=replica)
-        else:
-            call = self._loop.create_task(self._begun(name, arguments))
+        # Some are futures already: what happens most often takes no task.
+        call = asyncio.ensure_future(self._begun(name, arguments), loop=self._loop)
         self._calls[number] = call
         call.add_done_callback(partial(self._done, number, name))
 
-    def _begun(self, name: str, arguments: Sequence[Any]) -> Coroutine[Any, Any, Any]:
+    def _begun(self, name: str, arguments: Sequence[Any]) -> Awaitable[Any]:
         if name == "wake":
             return self._wake()
         if name in ("claim", "assigned"):
             self._names.add(arguments[0])
+        elif name == "append":
+            self._names.add(arguments[1])
         named = CALLS[name].named
         at = len(arguments) - len(named)
         method = attrgetter(name)(self._store)
-        begun: Coroutine[Any, Any, Any] = method(*arguments[:at], **dict(zip(named, arguments[at:], strict=True)))
+        begun: Awaitable[Any] = method(*arguments[:at], **dict(zip(named, arguments[at:], strict=True)))
         return begun
 
     async def _wake(self) -> Collection[str]:

@@ -75,8 +75,8 @@ class RemoteStore:
     async def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
         return await self._ask("recall", delivery_id, list(subjects))  # type: ignore[no-any-return]
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        return await self._ask("settle", outcomes)  # type: ignore[no-any-return]
+    def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
+        return self.asking.begin_call("settle", outcomes)
 
     async def wake(self) -> Collection[str]:
         return await self._ask("wake")  # type: ignore[no-any-return]

@@ -81,12 +81,7 @@ class SQLiteStore(SQLiteReads):
     # the contract
 
     def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
-        call = Append(future=self._loop.create_future(), since=time.monotonic(), events=events, replica=replica)
-        if refusal := self._refusal():
-            call.future.set_exception(refusal)
-        else:
-            self._submit(call)
-        return call.future
+        return self._begin(Append, events=events, replica=replica)
 
     async def claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
         leases: Sequence[Lease] = await self._ask(Claim, replica=replica, wants=dict(wants))
@@ -114,9 +109,8 @@ class SQLiteStore(SQLiteReads):
         )
         return ids
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        held: frozenset[str] = await self._ask(Settle, outcomes=outcomes)
-        return held
+    def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
+        return self._begin(Settle, outcomes=outcomes)
 
     async def wake(self) -> Collection[str]:
         return await self._hints.wake()
@@ -161,10 +155,10 @@ class SQLiteStore(SQLiteReads):
             return await self._known(known)
         while True:
             plan = await asyncio.to_thread(self._reader.plan, task)
-            if id_ := await self._ask(Write, run=partial(self._begin, task, plan)):
+            if id_ := await self._ask(Write, run=partial(self._begin_task, task, plan)):
                 return await self._known(id_)
 
-    def _begin(self, task: Task, plan: Plan, change: Change) -> str:
+    def _begin_task(self, task: Task, plan: Plan, change: Change) -> str:
         return tasks.begin(self._database.records, task, plan, self._database.file.wall(), change)
 
     async def go_on(self, replica: str) -> bool:
@@ -292,11 +286,15 @@ class SQLiteStore(SQLiteReads):
         return StoreUnavailable(trouble) if trouble else None
 
     async def _ask(self, kind: Callable[..., Call], **what: Any) -> Any:
-        if refusal := self._refusal():
-            raise refusal
+        return await self._begin(kind, **what)
+
+    def _begin(self, kind: Callable[..., Call], **what: Any) -> "asyncio.Future[Any]":
         call = kind(future=self._loop.create_future(), since=time.monotonic(), **what)
-        self._submit(call)
-        return await call.future
+        if refusal := self._refusal():
+            call.future.set_exception(refusal)
+        else:
+            self._submit(call)
+        return call.future
 
     def _submit(self, call: Call) -> None:
         if isinstance(call, Append | Settle):
