@@ -7,7 +7,7 @@ from prometheus_client import Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import telemetry
-from gateway.telemetry.families import METRICS, OTHER, Count, Family
+from gateway.telemetry.families import METRICS, OTHER, Count, Family, Spread
 
 
 def scraped() -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -59,6 +59,22 @@ def test_a_destination_called_other_is_counted_as_any(family):
     family.follow({"crm"})
     family.inc("gone", "delivered")
     assert values()[(OTHER, "delivered")] == 1
+
+
+def test_a_metric_without_labels_begins_at_zero_and_counts_up_to_each_bound():
+    made = Family(Spread, "gateway_test_seconds", "", buckets=(0.1, 1.0))
+    try:
+        nothing = scraped()
+        for seconds in (0.05, 0.1, 0.5, 3.0):
+            made.observe(seconds)
+        found = scraped()
+    finally:
+        del METRICS["gateway_test_seconds"]
+        telemetry.REGISTRY.unregister(made)
+    assert nothing["gateway_test_seconds_count"] == {(): 0}
+    assert set(nothing["gateway_test_seconds_bucket"].values()) == {0}
+    assert found["gateway_test_seconds_bucket"] == {(("le", "0.1"),): 2, (("le", "1.0"),): 3, (("le", "+Inf"),): 4}
+    assert found["gateway_test_seconds_sum"] == {(): pytest.approx(3.65)}
 
 
 def test_names_of_metrics_are_as_prometheus_has_them():
