@@ -361,7 +361,7 @@ class Dispatcher:
         for claimed in self._ahead.end():
             self._bodies.release(claimed.lease.delivery.destination, size_of(claimed.event))
             self._release(claimed.lease, has_slot=False)
-        self._settling.flush()
+        self._settling.record()
 
     @property
     def recording(self) -> bool:

@@ -53,19 +53,19 @@ class Settling:
         if soon:
             self.flush()
         elif self._timer is None and not self._is_begun:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self.record)
 
     def flush(self) -> None:
         """Record what waits, with whatever else ends in this turn of the loop."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._waiting and not self._is_begun:
             self._is_begun = True
             asyncio.get_running_loop().call_soon(self.record)
 
     def record(self) -> None:
         """Give the store what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         batch, self._waiting, self._is_begun = self._waiting, [], False
         if batch:
             self._give(batch)
@@ -83,8 +83,9 @@ class Settling:
         if settling.cancelled():
             return
         if error := settling.exception():
-            task = asyncio.get_running_loop().create_task(self._refused(batch, error))
-            self.batches[task] = batch
+            left = [*batch]
+            task = asyncio.get_running_loop().create_task(self._refused(left, error))
+            self.batches[task] = left
             task.add_done_callback(self.batches.pop)
             return
         held = settling.result()
@@ -94,7 +95,7 @@ class Settling:
             self._ended(each, True)
         self.recording.set()
 
-    async def _refused(self, batch: Sequence[Ended], error: BaseException) -> None:
+    async def _refused(self, batch: list[Ended], error: BaseException) -> None:
         if isinstance(error, StoreUnavailable):
             if self.recording.is_set():
                 telemetry.log("store.unavailable", reason=str(error))
@@ -109,8 +110,8 @@ class Settling:
             self._ended(batch[0], False)
             return
         # One of them cannot be stored, and the others can.
-        for each in batch:
-            await asyncio.wait([self._give([each])])
+        while batch:
+            await asyncio.wait([self._give([batch.pop(0)])])
 
     @property
     def unrecorded(self) -> Sequence[Ended]:

@@ -75,7 +75,7 @@ async def test_an_outcome_that_nothing_waits_for_goes_with_the_next_one_or_when_
     settles.add(ended(3), soon=True)
     await everything(settles)
     settles.add(ended(4), soon=False)
-    settles.flush()
+    settles.record()
     await everything(settles)
     assert store.calls == [["dlv_1", "dlv_2", "dlv_3"], ["dlv_4"]]
 
