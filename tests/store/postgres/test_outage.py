@@ -74,7 +74,7 @@ def test_an_outcome_that_was_recorded_after_its_caller_was_sent_away_is_no_lost_
         [lease] = await leased(store, "slowly")
         async with other.transaction():
             await other.execute("LOCK TABLE queue IN ACCESS EXCLUSIVE MODE")
-            settling = asyncio.create_task(store.settle([delivered(lease)]))
+            settling = store.settle([delivered(lease)])
             await until(lambda: store._writer._settles._running)
             store._writer.refuse(StoreUnavailable("no answer"))
             with pytest.raises(StoreUnavailable):

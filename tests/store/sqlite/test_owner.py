@@ -113,7 +113,7 @@ def test_a_transaction_takes_one_statement_for_each_kind_of_row(kind, opened):
         other = apsw.Connection(str(kind.path))
         other.execute("BEGIN IMMEDIATE")
         calls = [asyncio.ensure_future(store.append([new_event("slack", lease_s=30.0)])) for _ in range(7)]
-        calls += [asyncio.create_task(store.settle([delivered(one.leases[0])])) for one in first]
+        calls += [store.settle([delivered(one.leases[0])]) for one in first]
         await asyncio.sleep(0)
         other.execute("ROLLBACK")
         other.close()
