@@ -161,6 +161,27 @@ async def test_an_outcome_that_is_refused_and_then_given_up_does_not_stop_the_ot
 
 
 @story
+async def test_a_gateway_that_stops_does_not_wait_for_a_store_that_refuses_the_last_outcomes(tmp_path, monkeypatch):
+    monkeypatch.setattr(settling, "PATIENCE_S", 3600.0)
+
+    def refuse(_outcomes):
+        refused = asyncio.get_running_loop().create_future()
+        refused.set_exception(StoreUnavailable("the disk is full"))
+        return refused
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            event_id = (await world.receive()).event_id
+            while not (waiting := world.dispatcher._settling.unrecorded):
+                await asyncio.sleep(0.001)
+            settle_for_real, world.store.settle = world.store.settle, refuse
+            await asyncio.wait_for(world.dispatcher.abandon(), 30.0)
+            assert not world.dispatcher._settling.unrecorded
+            assert await settle_for_real([each.outcome for each in waiting])
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+
+
+@story
 async def test_a_corrupt_event_is_dead_logged_and_never_sent(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(telemetry, "log", lambda name, **fields: said.append((name, fields.get("reason"))))

@@ -393,6 +393,8 @@ class Dispatcher:
         ended = [each.outcome.lease.delivery for each in self._settling.unrecorded]
         for delivery in [*self._attempts.values(), *ended]:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
-        for task in self._under_way():
-            task.cancel()
-        await self.idle()
+        # Again and again: what the store refuses at once is over before it is cancelled, and would be tried until it is not.
+        while under_way := self._under_way():
+            for each in under_way:
+                each.cancel()
+            await asyncio.wait(under_way)

@@ -41,7 +41,7 @@ class Settling:
         #: Whether they are about to be given to the store.
         self._is_begun = False
         self._timer: asyncio.TimerHandle | None = None
-        #: Batches on their way, each with what is in it.
+        #: Batches on their way, or in a pause before the next try; each with what is in it.
         self.batches: dict[asyncio.Future[Any], Sequence[Ended]] = {}
         #: Cleared while the store rejects outcomes: what is claimed then would be sent without a record, again and again.
         self.recording = asyncio.Event()
@@ -72,46 +72,51 @@ class Settling:
 
     # Most outcomes are recorded at once. A task for each batch would be the dearest part of that when few events come.
 
-    def _give(self, batch: Sequence[Ended]) -> "asyncio.Future[frozenset[str]]":
+    def _give(self, batch: Sequence[Ended]) -> None:
         settling = self._store.settle([each.outcome for each in batch])
         self.batches[settling] = batch
         settling.add_done_callback(self._settled)
-        return settling
 
     def _settled(self, settling: "asyncio.Future[frozenset[str]]") -> None:
         batch = self.batches.pop(settling)
         if settling.cancelled():
             return
-        if error := settling.exception():
-            left = [*batch]
-            task = asyncio.get_running_loop().create_task(self._refused(left, error))
-            self.batches[task] = left
-            task.add_done_callback(self.batches.pop)
+        error = settling.exception()
+        if isinstance(error, StoreUnavailable):
+            self._pause(batch, error)
+            return
+        self.recording.set()
+        if error is not None:
+            self._refused(batch, error)
             return
         held = settling.result()
         for each in batch:
             if each.outcome.lease.delivery.id not in held:
                 telemetry.log("delivery.lease_lost", delivery_id=each.outcome.lease.delivery.id)
             self._ended(each, True)
-        self.recording.set()
 
-    async def _refused(self, batch: list[Ended], error: BaseException) -> None:
-        if isinstance(error, StoreUnavailable):
-            if self.recording.is_set():
-                telemetry.log("store.unavailable", reason=str(error))
-            self.recording.clear()
-            await asyncio.sleep(STORE_PAUSE_S)
-            self._give(batch)
-            return
-        self.recording.set()
+    def _refused(self, batch: Sequence[Ended], error: BaseException) -> None:
         if len(batch) == 1:
             # Its lease ends, and then it is tried again.
             telemetry.log("internal.error", delivery_id=batch[0].outcome.lease.delivery.id, exc_info=error)
             self._ended(batch[0], False)
             return
         # One of them cannot be stored, and the others can.
-        while batch:
-            await asyncio.wait([self._give([batch.pop(0)])])
+        for each in batch:
+            self._give([each])
+
+    def _pause(self, batch: Sequence[Ended], error: StoreUnavailable) -> None:
+        if self.recording.is_set():
+            telemetry.log("store.unavailable", reason=str(error))
+        self.recording.clear()
+        pause = asyncio.get_running_loop().create_task(asyncio.sleep(STORE_PAUSE_S))
+        self.batches[pause] = batch
+        pause.add_done_callback(self._paused)
+
+    def _paused(self, pause: "asyncio.Future[None]") -> None:
+        batch = self.batches.pop(pause)
+        if not pause.cancelled():
+            self._give(batch)
 
     @property
     def unrecorded(self) -> Sequence[Ended]:

@@ -119,3 +119,35 @@ async def test_a_store_that_refuses_is_asked_again_and_meanwhile_nothing_is_reco
     assert settles.recording.is_set()
     assert store.calls == [["dlv_1"]] * 4
     assert done == [("dlv_1", True)]
+
+
+@story
+async def test_each_outcome_is_on_its_way_once_whatever_the_store_refuses(tmp_path, monkeypatch):
+    """What is given up at the end is named once, and what is recorded by then is not."""
+    monkeypatch.setattr(settling, "STORE_PAUSE_S", 0.001)
+    store, done = Recording(), []
+    store.bad, store.refusals = "dlv_1", 3
+    settles = settling_to(store, done)
+    for number in range(3):
+        settles.add(ended(number), soon=True)
+    while settles.unrecorded:
+        left = ids(each.outcome for each in settles.unrecorded)
+        assert sorted([*left, *(id_ for id_, _ in done)]) == ["dlv_0", "dlv_1", "dlv_2"]
+        await asyncio.sleep(0)
+    assert [is_recorded for _, is_recorded in sorted(done)] == [True, False, True]
+
+
+@story
+async def test_a_defect_after_an_outcome_is_recorded_does_not_keep_the_next_ones_from_being_claimed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(settling, "STORE_PAUSE_S", 0.001)
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(type(context["exception"])))
+    store = Recording()
+    store.refusals = 1
+    settles = Settling(store, lambda *_: 1 / 0)
+    settles.add(ended(1), soon=True)
+    await everything(settles)
+    assert said == [ZeroDivisionError]
+    assert settles.recording.is_set()
