@@ -127,7 +127,8 @@ class Store(Reads, Protocol):
     """Durable on return. The store owns the clock: all times cross this seam as seconds from now.
 
     A store serves one or many replicas: processes that receive and deliver. Every method but ``wake``,
-    ``holds_changed`` and ``breathe`` raises StoreUnavailable when the disk or the server refuses.
+    ``holds_changed`` and ``breathe`` raises StoreUnavailable when the disk or the server refuses. ``append`` and ``settle``
+    begin when they are called, and never raise: their futures do.
     """
 
     #: ``sqlite``; shown in the ready line.
@@ -192,8 +193,9 @@ class Store(Reads, Protocol):
         """What is remembered, and how long a delivery has waited for it. Everything that was settled before is known."""
 
     def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
-        """Record attempts and new states together; return the ids whose lease was still held. A lost lease changes nothing.
+        """Record attempts and new states together: the ids whose lease was still held. A lost lease changes nothing.
 
+        The outcomes are recorded even if the caller goes away.
         What an outcome remembers replaces what its key had before. Deliveries that wait for that key are due at once,
         those of other destinations too. So is a delivery whose outcome says that it waits for something that has been
         remembered meanwhile.

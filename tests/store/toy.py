@@ -654,23 +654,34 @@ class ToyStore:
     # the contract
 
     def append(self, events, *, replica=""):
-        appending = self._loop.create_future()
-        if self._closed:
-            appending.set_exception(StoreUnavailable("the store is closed"))
-        else:
-            self._loop.call_soon(self._append, appending, list(events), replica)
-        return appending
+        events = list(events)
+        return self._begin(lambda: self._server.append(events, replica), self._give_back)
 
-    def _append(self, appending, events, replica) -> None:
-        try:
-            appended = self._server.append(events, replica)
-        except StoreError as error:
-            appending.cancelled() or appending.set_exception(error)
-            return
-        if appending.cancelled():
-            self._server.settle([nouns.Outcome(lease, Release()) for one in appended for lease in one.leases])
+    def settle(self, outcomes):
+        return self._begin(lambda: self._server.settle(outcomes), lambda _held: None)
+
+    def _begin(self, work, gone):
+        begun = self._loop.create_future()
+        if self._closed:
+            begun.set_exception(StoreUnavailable("the store is closed"))
         else:
-            appending.set_result(appended)
+            self._loop.call_soon(self._carry_out, begun, work, gone)
+        return begun
+
+    def _carry_out(self, begun, work, gone) -> None:
+        """``gone`` gets an answer that nobody waits for."""
+        try:
+            answer = work()
+        except StoreError as error:
+            begun.cancelled() or begun.set_exception(error)
+            return
+        if begun.cancelled():
+            gone(answer)
+        else:
+            begun.set_result(answer)
+
+    def _give_back(self, appended) -> None:
+        self._server.settle([nouns.Outcome(lease, Release()) for one in appended for lease in one.leases])
 
     async def wake(self):
         while True:

@@ -16,7 +16,7 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import Release
 from gateway.store.nouns import Lease, Outcome
 from gateway.store.remote.calls import State, error_of, giving
-from gateway.store.remote.frames import Message, TooLong, decoder, packed
+from gateway.store.remote.frames import Message, decoder, packed
 from gateway.store.remote.link import Link
 
 #: Not calls: who this process is, how the store is, what else the other process tells, and a call nobody waits for.
@@ -81,7 +81,7 @@ class Asking:
         return StoreUnavailable(self.ended.result()) if self.ended.done() else None
 
     def begin_call(self, name: str, *values: object) -> "asyncio.Future[Any]":
-        """Ask; whoever cancels the future is not waiting any more."""
+        """Ask; whoever cancels the future is not waiting any more. Never raises: the future does."""
         future = self._loop.create_future()
         if refusal := self.refusal:
             future.set_exception(refusal)
@@ -89,7 +89,7 @@ class Asking:
         number = next(self._numbers)
         try:
             message = packed(values)
-        except TooLong as error:
+        except Exception as error:  # noqa: BLE001  too long, or a value that MessagePack has no word for
             future.set_exception(StoreError(f"the store cannot be asked: {error}"))
             return future
         self._calls[number] = Waiting(name, future)
@@ -187,7 +187,9 @@ class Asking:
         elif name == "append":
             leases = [lease for appended in answer or () for lease in appended.leases]
         if leases and self.refusal is None:
-            self.begin_call("settle", [Outcome(lease, Release()) for lease in leases])
+            released = self.begin_call("settle", [Outcome(lease, Release()) for lease in leases])
+            # Should the store refuse, the leases expire.
+            released.add_done_callback(lambda future: future.exception())
 
 
 def _lasting(leases: Sequence[Lease], late_s: float) -> tuple[Lease, ...]:

@@ -421,6 +421,18 @@ def test_outcomes_in_any_number_are_settled_together(run):
     run(scenario)
 
 
+def test_outcomes_whose_caller_has_gone_are_recorded_all_the_same(run):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        settling = store.settle([delivered(lease)])
+        settling.cancel()
+        await asyncio.gather(settling, return_exceptions=True)
+        while not (await store.deliveries(DeliveryQuery(state=DeliveryState.DELIVERED))).rows:
+            await asyncio.sleep(0.001)
+
+    run(scenario)
+
+
 def test_a_text_that_is_not_unicode_can_be_settled(run):
     async def scenario(store):
         [lease] = await leased(store, "slack")

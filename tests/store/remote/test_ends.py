@@ -1,13 +1,16 @@
 """What becomes of calls and leases when one end of the socket goes away, or stands still."""
 
 import asyncio
+import gc
 import time
 
 import pytest
 
 from gateway.errors import StoreError, StoreUnavailable
+from gateway.model import Delivered
 from gateway.store.holds import Hold
-from tests.store.given import delivered, new_event, terms, wants
+from gateway.store.nouns import Outcome
+from tests.store.given import attempt, delivered, leased, new_event, terms, wants
 from tests.store.through import RemoteKind
 
 
@@ -178,6 +181,45 @@ def test_a_value_that_is_too_long_fails_the_one_call(run, monkeypatch):
         with pytest.raises(StoreError, match="more than the 10000"):
             await one.append([new_event("slack", body=bytes(20_000))])
         assert await one.holds() == []
+
+    run(scenario)
+
+
+def test_an_outcome_that_has_no_word_in_a_message_fails_alone(run):
+    async def scenario(one, _other):
+        good, bad = await leased(one, "slack", "crm")
+        settling = [
+            one.settle([Outcome(bad, Delivered(), attempt(bad, status=1 << 70))]),
+            one.settle([delivered(good)]),
+        ]
+        refused, held = await asyncio.gather(*settling, return_exceptions=True)
+        assert type(refused) is StoreError
+        assert held == {good.delivery.id}
+
+    run(scenario)
+
+
+def test_leases_that_cannot_be_given_back_run_out_and_nobody_is_bothered(run, kind, monkeypatch):
+    """A future whose exception is never looked at is a warning."""
+
+    async def scenario(one, _other):
+        said, refused = [], asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+
+        def refuse(_outcomes):
+            refused.set()
+            refusal = asyncio.get_running_loop().create_future()
+            refusal.set_exception(StoreUnavailable("the disk is full"))
+            return refusal
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kind.owner, "settle", refuse)
+            one.append([new_event("slack", lease_s=30.0)], replica=one.cluster.me).cancel()
+            await refused.wait()
+            # Answered after it, so its answer is here.
+            await one.holds()
+        gc.collect()
+        assert said == []
 
     run(scenario)
 
