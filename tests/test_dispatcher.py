@@ -161,7 +161,27 @@ async def test_an_outcome_that_is_refused_and_then_given_up_does_not_stop_the_ot
 
 
 @story
+async def test_what_was_leased_as_the_gateway_stopped_is_not_called_abandoned(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **_: said.append(name))
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.store.settle = lambda _outcomes: asyncio.get_running_loop().create_future()
+            receiving = asyncio.create_task(world.receive())
+            while not world.dispatcher.holds.in_flight:
+                await asyncio.sleep(0)
+            world.dispatcher.stop()
+            await receiving
+            assert world.dispatcher._settling.unrecorded
+            await world.dispatcher.abandon()
+    assert not sink.requests
+    assert said == ["event.received"]
+
+
+@story
 async def test_a_gateway_that_stops_does_not_wait_for_a_store_that_refuses_the_last_outcomes(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **_: said.append(name))
     monkeypatch.setattr(settling, "PATIENCE_S", 3600.0)
 
     def refuse(_outcomes):
@@ -176,6 +196,7 @@ async def test_a_gateway_that_stops_does_not_wait_for_a_store_that_refuses_the_l
                 await asyncio.sleep(0.001)
             settle_for_real, world.store.settle = world.store.settle, refuse
             await asyncio.wait_for(world.dispatcher.abandon(), 30.0)
+            assert said == ["event.received", "delivery.abandoned", "store.unavailable"]
             assert not world.dispatcher._settling.unrecorded
             assert await settle_for_real([each.outcome for each in waiting])
             assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED

@@ -390,7 +390,8 @@ class Dispatcher:
 
     async def abandon(self) -> None:
         """End the attempts that are still in flight; their deliveries stay pending."""
-        ended = [each.outcome.lease.delivery for each in self._settling.unrecorded]
+        # What was only leased, and is given back, cannot arrive twice.
+        ended = [each.outcome.lease.delivery for each in self._settling.unrecorded if each.word]
         for delivery in [*self._attempts.values(), *ended]:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
         # Again and again: what the store refuses at once is over before it is cancelled, and would be tried until it is not.
