@@ -1,7 +1,7 @@
 """How a metric is declared: its name, help and labels; and the metrics of an event's way, which are plain numbers.
 
-The library's own children take a lock for each number: eight microseconds for every event. What is counted on the event
-loop, and nowhere else, needs none, and is given to the library when it is scraped.
+The library's own children take a lock for each number: eight microseconds for every event. What is counted on one thread,
+and nowhere else, needs none, and is given to the library when it is scraped.
 """
 
 from bisect import bisect_left
@@ -105,9 +105,9 @@ _FAMILIES: Final[dict[Kind, type[CounterMetricFamily | GaugeMetricFamily | Histo
 
 
 class Family(Collector, Generic[C]):
-    """A metric of which something is observed for each event; its first label is the name of a source, route or destination.
+    """A metric of what happens all the time; its first label, if it has any, is the name of a source, route or destination.
 
-    Each child belongs to one thread: the event loop, but for the store's own figures.
+    Each child belongs to one thread: the event loop's, or the one on which the store writes.
     """
 
     def __init__(
