@@ -239,9 +239,11 @@ def test_a_stop_in_mid_retry_loses_nothing_and_the_next_start_goes_on(tmp_path, 
         sink.at("/", answer(200))
         with gateway:
             [delivery] = gateway.settled(event_id)
-    # On a slow machine the second attempt may have come before the stop.
     assert delivery["state"] == "delivered"
-    assert delivery["attempts"] == len(sink.requests) >= 2
+    # On a slow machine the second attempt may have come before the stop, and a kill may have found it in flight.
+    not_recorded = len(sink.requests) - delivery["attempts"]
+    assert not_recorded in ((0, 1) if stop == signal.SIGKILL else (0,))
+    assert delivery["attempts"] >= 2
 
 
 @EACH_STORE
