@@ -28,6 +28,8 @@ def in_one_text(field: str, condition: Condition, values: Sequence[object]) -> t
     """What is wrong with a condition and what to write; ``values``: those that the field has in samples."""
     is_denied = isinstance(condition, Check) and condition.operator == "not"
     compared = condition.operands if is_denied and isinstance(condition, Check) else _of_clause(condition)
+    if not any(map(_may_be_several, compared)):
+        return None
     known = {each.lower(): each for each in values if isinstance(each, str)}
     listed = list[Value]()
     for value in compared:
@@ -38,6 +40,10 @@ def in_one_text(field: str, condition: Condition, values: Sequence[object]) -> t
         return None
     right = f"[{', '.join(map(_written, listed))}]"
     return _EXACTLY.format(field), f"write {field}: {f'{{not: {right}}}' if is_denied else right} for a list"
+
+
+def _may_be_several(value: Value) -> bool:
+    return isinstance(value, str) and bool(_SEVERAL.fullmatch(value) or _OTHER.fullmatch(value))
 
 
 def _of_clause(condition: Condition) -> Sequence[Value]:
