@@ -4,6 +4,7 @@ Many texts have a comma or begin with "not". One is meant as several values only
 has the whole text.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -70,5 +71,8 @@ def _bare(item: str) -> str:
 
 
 def _written(value: Value) -> str:
-    """As YAML; a text that looks like a number or a boolean in quotes."""
-    return f'"{value}"' if isinstance(value, str) and not isinstance(json_scalar(value), str) else as_json(value)
+    """As YAML; a text that looks like anything else in quotes."""
+    if not isinstance(value, str):
+        return as_json(value)
+    is_plain = re.fullmatch(_ITEM, value) and isinstance(json_scalar(value), str)
+    return value if is_plain else json.dumps(value, ensure_ascii=False)

@@ -67,7 +67,7 @@ def test_a_text_that_a_sample_has_is_one_value():
 
 
 def test_the_rest_of_a_list_and_an_exclusion_are_kept():
-    assert said_of(("lead, customer", 7, "vip"))[1] == "write attrs.type: [lead, customer, 7, vip] for a list"
+    assert said_of(("lead, customer", 7, "a: b"))[1] == 'write attrs.type: [lead, customer, 7, "a: b"] for a list'
     assert said_of(("lead, customer",), "not")[1] == "write attrs.type: {not: [lead, customer]} for a list"
     assert said_of(("lead, customer",), "prefix") is None
 
