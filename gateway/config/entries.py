@@ -1,6 +1,7 @@
 """One entry of always, routes, unmatched, invalid or failed: which events it matches, with the messages that it sends."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +16,7 @@ from gateway.config.gathering import GatheringCompiler
 from gateway.config.headers import in_braces
 from gateway.config.lookups import FetchCompiler
 from gateway.config.messages import MessageCompiler, compiled
+from gateway.config.prefixes import without_sources
 from gateway.config.samples import Known
 from gateway.config.schema.conditions import Field
 from gateway.config.schema.destinations import DestinationKeys
@@ -322,7 +324,18 @@ class EntryCompiler:
                 "match is an empty list, which no event can match",
                 "leave match out to match every event",
             )
-        return self.patterns(keys.match, sources, has_where="where" in keys.written)
+        rest = self._without_sources(keys, keys.match, sources)
+        self.patterns(rest, sources, has_where="where" in keys.written)
+        return tuple(pattern.text for pattern in keys.match)
+
+    def _without_sources(self, keys: EntryKeys, written: Sequence[Words], sources: Sequence[str]) -> Sequence[Words]:
+        kinds = {name: self.fields.sources[name].preset or "" for name in sources}
+        times = Counter(kinds.values())
+        called = {kind: name for name, kind in kinds.items() if kind and times[kind] == 1} | {
+            name: name for name in kinds
+        }
+        is_chosen = keys.source is not None
+        return without_sources(self._reading, written, called, self._known.types, is_chosen=is_chosen)
 
     def patterns(
         self, written: Sequence[Words], sources: Sequence[str], *, has_where: bool | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from gateway.config.alternatives import in_one_text
 from gateway.event import tracks
 from gateway.event.conditions import Change, Check, Clause, Condition
 from gateway.event.operators import OPERATORS, ORDERED
@@ -37,8 +38,10 @@ _KINDS: Final[Mapping[type, str]] = {
 
 
 def mismatched(field: str, condition: Condition, values: Values) -> tuple[str, str] | None:
-    """Why a condition holds for none of the samples, whatever else is in them, and what to write; None if it may hold."""
+    """Why a condition does not mean for any sample what it seems to mean, and what to write; None if it may."""
     found = [(event_type, value) for event_type, value in values if value is not MISSING and value is not None]
+    if joined := in_one_text(field, condition, [value for _, value in found]):
+        return joined
     if isinstance(condition, Change):
         compared = (*(condition.was or ()), *(condition.now or ()))
         if not compared:

@@ -1,4 +1,4 @@
-"""Services without a type of destination of their own: a page of the documentation shows how to reach each over HTTP."""
+"""What to write for a type of destination that does not exist; for some services a page shows how to reach them over HTTP."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -25,6 +25,11 @@ _MAIL: Final = frozenset({"smtp", "smtps", "sendmail", "emails"})
 _PLAIN: Final = frozenset(
     {"webhook", "webhooks", "https", "rest", "restapi", "api", "url", "post", "httppost", "request"}
 )
+#: Words for the output of the process, or its log: a file is the nearest.
+_LOGS: Final = frozenset(
+    {"log", "logs", "logger", "logging", "stdout", "stderr", "console", "print", "debug", "output", "ndjson", "jsonl"}
+)
+_NOWHERE: Final = frozenset({"null", "none", "noop", "void", "discard", "blackhole", "devnull", "ignore", "drop"})
 
 
 def recipe(name: str) -> str:
@@ -33,5 +38,9 @@ def recipe(name: str) -> str:
         return "write email"
     if folded(name) in _PLAIN:
         return "write http, or leave type out"
+    if folded(name) in _LOGS:
+        return "write file, and path: events.ndjson, to which a line is added for each delivery"
+    if folded(name) in _NOWHERE:
+        return "remove the destination, and write to: [] in the route"
     title, file = _PAGES.get(folded(name), ("", ""))
     return f'use the type "http", as the page "{title}" shows: docs/how-to/{file}.md' if title else ""

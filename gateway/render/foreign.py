@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from gateway.render import actions, go, liquid, repairs, scripts, workflows
+from gateway.render import actions, blocks, go, liquid, repairs, scripts, workflows
 from gateway.render.texts import TemplateText
 
 _TAG: Final = re.compile(r"\{\{\{?-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
@@ -139,34 +139,59 @@ def advice(text: TemplateText, line: int, *, is_bare: bool = False) -> tuple[int
 
     ``is_bare``: the text is one expression, which its author writes without braces.
     """
-    found = list(_found(text))
+    found = list(_found(text, is_bare=is_bare))
     after = (each for each in found if text.line(each[0]) >= line)
     first = next(after, found[-1] if found else None)
-    if first is not None and first[1].endswith(_OF_GO):
+    if first is not None and first[1].endswith(_OF_BLOCKS):
         # Jinja reads {{ range .Items }} as a field, and stumbles over its {{ end }}.
-        first = next(each for each in found if each[1].endswith(_OF_GO))
+        first = next(each for each in found if each[1].endswith(_OF_BLOCKS))
     if first is None or not is_bare:
         return first
     return first[0], _IN_BRACES.sub(r"\1", first[1]), _BRACED.sub(r"write \1", first[2])
 
 
-_OF_GO: Final = "the syntax of Go"
+_BRACES_OF_VALUES: Final = "is a statement in the braces of a value"
+#: What is said of tags that make a block together.
+_OF_BLOCKS: Final = ("the syntax of Go", _BRACES_OF_VALUES)
 
 
-def _found(text: TemplateText) -> Iterator[tuple[int, str, str]]:
+def _found(text: TemplateText, *, is_bare: bool) -> Iterator[tuple[int, str, str]]:
     tags = list(_TAG.finditer(text.text))
     # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
     contents = [f"%{tag[2].strip()}" if tag[1] is None else _DASHED.sub("", tag[0][2:-2]).strip() for tag in tags]
     contents = [content if len(content) <= repairs.LONGEST else "" for content in contents]
     names = repairs.declared(text.text)
-    for at, (tag, content, of_go) in enumerate(zip(tags, contents, go.remedies(contents), strict=True)):
+    of_go = [_repaired(each, names) for each in go.remedies(contents)]
+    is_of_go = any(right and content != "else" for content, right in zip(contents, of_go, strict=True))
+    braced = [_repaired(each, names) for each in blocks.statements([] if is_bare or is_of_go else contents)]
+    for at, (tag, content) in enumerate(zip(tags, contents, strict=True)):
         shown = " ".join(tag[0].split())
-        if content == "%end" and of_go:
-            yield tag.start(), f"{shown} does not say what it ends", f"write {of_go}"
-        elif known := ("Go", of_go) if of_go else _read(content, names):
+        if content == "%end" and of_go[at]:
+            yield tag.start(), f"{shown} does not say what it ends", f"write {of_go[at]}"
+        elif of_go[at] and not braced:
+            right = _ROOTED.sub("", _block(text.text, tags, contents, of_go, at))
+            yield tag.start(), f"{shown} is written in the syntax of Go", f"write {right}"
+        elif braced and braced[at]:
+            yield tag.start(), f"{shown} {_BRACES_OF_VALUES}", f"write {_block(text.text, tags, contents, braced, at)}"
+        elif known := _read(content, names):
             language, remedy = known
             right = _with_value(remedy, contents[at + 1 :]) if language == "Handlebars" else _repaired(remedy, names)
             yield tag.start(), f"{shown} is written in the syntax of {language}", f"write {_ROOTED.sub('', right)}"
+
+
+def _block(text: str, tags: Sequence[re.Match[str]], contents: Sequence[str], rights: Sequence[str], at: int) -> str:
+    """What to write for a tag; if it opens a block, the whole block."""
+    if not blocks.opens(rights[at]):
+        return rights[at]
+    # A tag of Jinja is right as it is.
+    known = [
+        (tag[0], right or (tag[0] if repairs.is_of_jinja(content) else ""))
+        for tag, content, right in zip(tags[at:], contents[at:], rights[at:], strict=True)
+    ]
+    ends = [*(tag.start() for tag in tags[at + 1 :]), len(text)]
+    texts = [text[tag.end() : end] for tag, end in zip(tags[at:], ends, strict=True)]
+    following = rights[at + 1] if at + 1 < len(rights) else ""
+    return blocks.whole(known, texts) or blocks.in_short(rights[at], following)
 
 
 _ONE_TAG: Final = re.compile(r"\{\{ ([^{}]+) \}\}|\{% ([^{}]+) %\}")

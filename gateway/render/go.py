@@ -12,11 +12,18 @@ from msgspec import Struct
 
 _OPERAND: Final = r"""\$(?:\w+)?(?:\.\w+)+|\$\w+|(?<![\w.\])"'])(?:(?:\.\w+)+|\.(?=[\s|)]|\Z))"""
 _TOKEN: Final = re.compile(rf"\s*(?:(?P<operand>{_OPERAND})|(?P<constant>\"[^\"]*\"|`[^`]*`|-?\d[\d.]*)|(?P<below>(?<=\))(?:\.\w+)+)|(?P<word>[A-Za-z_]\w*(?:\.\w+)*)|(?P<sign>[()|]))")  # fmt: skip
-_RANGE: Final = re.compile(rf"range\s+(?:(?:\$\w+\s*,\s*)?\$(?P<one>\w+)\s*:?=\s*)?(?P<list>{_OPERAND})\s*\Z")
+_RANGE: Final = re.compile(
+    rf"range\s+(?:(?:\$(?P<key>\w+)\s*,\s*)?\$(?P<one>\w+)\s*:?=\s*)?(?P<list>{_OPERAND}|[A-Za-z_]\w*(?:\.\w+)+)\s*\Z"
+)
+#: What the key of a mapping is called.
+_KEYS: Final = frozenset({"k", "key", "name", "label"})
+_DEFINED: Final = re.compile(r'(?:define|block)\s+"(?P<name>[\w./-]+)"')
 _ASSIGNED: Final = re.compile(r"\$(?P<name>\w+)\s*:?=\s*(?P<value>.+)", re.DOTALL)
 _TEMPLATE: Final = re.compile(r'template\s+"(?P<name>[\w./-]+)"')
 #: A loop or a condition of Jinja, which may be around a tag of Go.
-_OF_JINJA: Final = re.compile(r"%(?:(?P<end>end\w*)|for\s+(?P<one>\w+)\s+in\b|(?P<other>if|macro|with)\b)")
+_OF_JINJA: Final = re.compile(
+    r"%(?:(?P<end>end\w*)|for\s+(?P<one>\w+)\s+in\b|(?P<other>if|macro|with|set(?=\s+\w+\Z))\b)"
+)
 
 #: What compares two operands.
 _COMPARING: Final = {"eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -50,61 +57,58 @@ class _Other(Exception):
 def remedies(contents: Sequence[str]) -> Sequence[str]:
     """What to write for each tag of a template, told from its content; empty for those that are not of Go."""
     blocks = [_Block("", "payload")]
-    found = [_read(content, blocks) for content in contents]
-    return [
-        f"{each}{_inside(found[at + 1 : at + 2])}{{% endfor %}}" if _is_range(each, contents[at]) else each
-        for at, each in enumerate(found)
-    ]
+    return [_read(content, blocks, has_end="end" in contents) for content in contents]
 
 
-def _is_range(written: str, content: str) -> bool:
-    return written.startswith("{% for ") and not content.startswith("%")
-
-
-def _inside(following: Sequence[str]) -> str:
-    """The first value that a loop prints."""
-    return following[0] if following and following[0].startswith("{{") else "..."
-
-
-def _read(content: str, blocks: list[_Block]) -> str:
+def _read(content: str, blocks: list[_Block], *, has_end: bool) -> str:
     around = blocks[-1]
     if jinja := _OF_JINJA.match(content):
         if jinja["end"]:
             ended = blocks.pop() if len(blocks) > 1 else around
             return _end(ended) if jinja["end"] == "end" else ""
-        blocks.append(_Block("for", jinja["one"]) if jinja["one"] else _Block("if", around.dot, around.variables))
+        one = jinja["one"]
+        blocks.append(_Block("for", one) if one else _Block(jinja["other"], around.dot, around.variables))
         return ""
     try:
-        return _written(content, blocks)
+        return _written(content, blocks, has_end=has_end)
     except _Other:
         return ""
 
 
 def _end(block: _Block) -> str:
-    return {"": "{% endif %} or {% endfor %}", "for": "{% endfor %}"}.get(block.word, "{% endif %}")
+    return f"{{% end{block.word} %}}" if block.word else "{% endif %} or {% endfor %}"
 
 
-def _written(content: str, blocks: list[_Block]) -> str:
-    """The tag; what it opens or ends is put on the blocks, or taken off. Raises _Other."""
+def _written(content: str, blocks: list[_Block], *, has_end: bool) -> str:
+    """The tag; what it opens or ends is put on the blocks, or taken off. Raises _Other.
+
+    ``has_end``: a block of the template ends as those of Go do, so its fields may be written as in Jinja.
+    """
     around = blocks[-1]
     word, _, rest = content.partition(" ")
     if content == "end":
         return _end(blocks.pop() if len(blocks) > 1 else around)
     if found := _RANGE.fullmatch(content):
         one = found["one"] or "one"
-        blocks.append(_Block("for", one, around.variables | {one}))
-        values = _operand(found["list"], around)
+        # The first variable of two is the key of a mapping, or the position in a list, which it is mostly called for.
+        key = found["key"] if found["key"] in _KEYS else ""
+        blocks.append(_Block("for", one, around.variables | {one, *filter(None, [key])}))
+        values = _operand(found["list"], around) if found["list"][0] in ".$" else found["list"]
         chosen = _CHOSEN.fullmatch(values)
         values = f'{chosen["list"]} | selectattr("status", "eq", "{chosen["status"]}")' if chosen else values
-        return f"{{% for {one} in {values} %}}"
-    if word in ("if", "with") and _is_of_go(rest, around):
-        asked = _expression(rest, around)
+        return f"{{% for {key}, {one} in {values} | items %}}" if key else f"{{% for {one} in {values} %}}"
+    if word in ("if", "with") and (has_end or _is_of_go(rest, around)):
+        asked = _asked(rest, around)
         blocks.append(_Block("if", asked if word == "with" else around.dot, around.variables))
-        return f"{{% if {asked} %}}...{{% endif %}}"
+        return f"{{% if {asked} %}}"
+    if found := _DEFINED.match(content):
+        blocks.append(_Block("", around.dot, around.variables))
+        name = found["name"]
+        return f'the block into templates/{name}.txt.j2, and {{% include "{name}.txt.j2" %}} where it belongs'
     if content == "else":
         return "{% else %}"
-    if (asked_too := content.removeprefix("else if ")) != content and _is_of_go(asked_too, around):
-        return f"{{% elif {_expression(asked_too, around)} %}}"
+    if (asked_too := content.removeprefix("else if ")) != content and (has_end or _is_of_go(asked_too, around)):
+        return f"{{% elif {_asked(asked_too, around)} %}}"
     if found := _TEMPLATE.match(content):
         return f'{{% include "{found["name"]}.txt.j2" %}}'
     if found := _ASSIGNED.fullmatch(content):
@@ -113,6 +117,16 @@ def _written(content: str, blocks: list[_Block]) -> str:
     if _is_of_go(content, around) or re.match(r"printf\s", content):
         return f"{{{{ {_expression(content, around)} }}}}"
     raise _Other
+
+
+def _asked(text: str, around: _Block) -> str:
+    """A condition; as it is written, if nothing in it is of Go. Raises _Other."""
+    try:
+        return _expression(text, around)
+    except (_Other, IndexError):
+        if _is_of_go(text, around):
+            raise _Other from None
+        return text
 
 
 def _is_of_go(text: str, around: _Block) -> bool:

@@ -26,7 +26,7 @@ def fault(text: TemplateText, line: int, message: str, known: Collection[str], *
 
     ``known``: names that the template may use; ``is_bare``: it is one expression, whose truth counts.
     """
-    if _OF_BLOCKS.match(message) and (block := block_left_open(text.text)) is not None:
+    if _OF_BLOCKS.match(message) and (block := _block(text)) is not None:
         return block
     words, hint = in_plain_words(message, is_bare=is_bare)
     tag = _at_fault(text, line, message)
@@ -37,6 +37,10 @@ def fault(text: TemplateText, line: int, message: str, known: Collection[str], *
     if "=~" in tag.content:
         words = words.replace("= is not a comparison", "=~ is not an operator")
     return Mistake(tag.at, words, f"write {repairs.in_braces(written)}" if written else hint)
+
+
+def _block(text: TemplateText) -> Mistake | None:
+    return block_left_open(text.text, lambda offset: text.at(offset).line)
 
 
 def _at_fault(text: TemplateText, line: int, message: str) -> _Tag | None:
@@ -63,8 +67,8 @@ _TAGS: Final = (
     *("include", "import", "from", "raw", "endraw"),
 )
 
-#: Jinja's words about a tag without its end, and an end without its tag.
-_OF_BLOCKS: Final = re.compile(r"Unexpected end of template|Encountered unknown tag 'end(?:if|for|set|macro|with)'")
+#: Jinja's words about a tag without its end, and an end or a middle without its tag.
+_OF_BLOCKS: Final = re.compile(r"Unexpected end of template|Encountered unknown tag '(?:end\w+|else|elif)'")
 #: Jinja's syntax errors: its message, what it means, and what to write instead.
 _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"expected an expression, got 'end of print statement'", "there is nothing between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),

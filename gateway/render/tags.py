@@ -1,7 +1,7 @@
 """Where a tag of a refused template, or a text in one, is opened and never closed, or closed by the mark of another tag."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -85,32 +85,102 @@ def _end(text: str, at: int, opener: str) -> int | re.Match[str]:
 #: A tag of statements: its name, and the rest of it.
 _STATEMENT: Final = re.compile(rf"\{{%[-+]?\s*(\w+)((?:{_TEXTS.pattern}|(?!%\}}).)*)%\}}", re.DOTALL)
 _COMMENT: Final = re.compile(r"\{#.*?#\}", re.DOTALL)
-_OPENING: Final = frozenset({"if", "for", "macro", "with", "set"})
+_OPENING: Final = frozenset({"if", "for", "macro", "with", "set", "filter", "call", "block", "autoescape"})
+#: The blocks that each tag in the middle of one can be in.
+_BETWEEN: Final[Mapping[str, Collection[str]]] = {"else": ("if", "for"), "elif": ("if",)}
+#: Characters of an opening tag that a message quotes.
+_QUOTED: Final = 60
 
 
-def block_left_open(text: str) -> Mistake | None:
-    """The first tag that another one follows without its end; None if each has its end, or an end has no tag."""
+class _Step(Struct, frozen=True):
+    """A tag that opens a block, ends one or is in the middle of one."""
+
+    name: str
+    at: int
+    #: As it is written.
+    tag: str
+
+    @property
+    def ends(self) -> str:
+        """The name of the block that it ends; empty if it ends none."""
+        return self.name[3:] if self.name.startswith("end") else ""
+
+
+def block_left_open(text: str, line: Callable[[int], int]) -> Mistake | None:
+    """The first block that is not closed by its own end, or closed too early; None if each is, or an end has no block.
+
+    ``line``: the line of a character, as its author counts them.
+    """
     text = _COMMENT.sub(_blank, _RAW.sub(_blank, text))
-    opened: list[tuple[str, int]] = []
-    for tag in _STATEMENT.finditer(text):
-        name, rest = tag[1], tag[2]
-        if name in _OPENING and not (name == "set" and "=" in rest):
-            opened.append((name, tag.start()))
-        elif name.removeprefix("end") in _OPENING and name.startswith("end"):
-            if name.removeprefix("end") not in [each for each, _ in opened]:
-                return None
-            if f"end{opened[-1][0]}" != name:
-                return _never_closed(*opened[-1], f" before {{% {name} %}}")
+    steps = list(_steps(text))
+    opened, ended = list[_Step](), None
+    for at, step in enumerate(steps):
+        around = opened[-1].name if opened else ""
+        if step.name in _OPENING:
+            opened.append(step)
+            ended = None
+        elif step.name in _BETWEEN and around not in _BETWEEN[step.name]:
+            reopened = [*(each.name for each in opened), "if"]
+            return _ended_early(step, ended, line) if ended and _balance(reopened, steps[at + 1 :]) else None
+        elif step.ends and step.ends != around:
+            return _ended_by_another(opened, step, steps[at + 1 :], line)
+        elif step.ends:
             opened.pop()
-    return _never_closed(*opened[-1], "") if opened else None
+            ended = step if step.name == "endif" else None
+    return _never_closed(opened[-1], "") if opened else None
+
+
+def _steps(text: str) -> Iterator[_Step]:
+    for tag in _STATEMENT.finditer(text):
+        is_block = tag[1] in _OPENING and not (tag[1] == "set" and "=" in tag[2])
+        if is_block or tag[1] in _BETWEEN or tag[1].startswith("end"):
+            yield _Step(tag[1], tag.start(), " ".join(tag[0].split()))
+
+
+def _balance(names: Sequence[str], steps: Sequence[_Step]) -> bool:
+    """Whether the blocks that are open, and those that follow, are each closed by its own end."""
+    opened = list(names)
+    for step in steps:
+        if step.name in _OPENING:
+            opened.append(step.name)
+        elif step.ends and not (opened and opened.pop() == step.ends):
+            return False
+    return not opened
+
+
+def _ended_by_another(
+    opened: Sequence[_Step], end: _Step, rest: Sequence[_Step], line: Callable[[int], int]
+) -> Mistake | None:
+    """An end that is wrong, missing before this one, or one too many: by which of them all blocks are closed."""
+    if not opened:
+        return None
+    last, names, before = opened[-1], [each.name for each in opened], f"{{% {end.name} %}}"
+    is_swapped = (
+        [end.ends] == names[-2:-1] and bool(rest) and rest[0].ends == last.name and _balance(names[:-2], rest[1:])
+    )
+    if _balance(names, rest):
+        return None
+    if end.ends in names and not is_swapped and not _balance(names[:-1], rest):
+        return _never_closed(last, f" before {before}")
+    shown = last.tag if len(last.tag) <= _QUOTED else f"{{% {last.name} %}}"
+    return Mistake(
+        end.at,
+        f"{end.tag} does not close {shown}, which is open since line {line(last.at)}",
+        f"write {{% end{last.name} %}}{f' first, and {before} after it' if is_swapped else ''}",
+    )
+
+
+def _ended_early(step: _Step, end: _Step, line: Callable[[int], int]) -> Mistake:
+    message = f"{step.tag} has no matching tag: {end.tag} on line {line(end.at)} ends the block before it"
+    return Mistake(step.at, message, f"remove that {end.tag}")
 
 
 def _blank(found: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", found[0])
 
 
-def _never_closed(name: str, at: int, before: str) -> Mistake:
-    return Mistake(at, f"{{% {name} %}} is never closed", f"add {{% end{name} %}}{before}")
+def _never_closed(opened: _Step, before: str) -> Mistake:
+    return Mistake(opened.at, f"{{% {opened.name} %}} is never closed", f"add {{% end{opened.name} %}}{before}")
 
 
 def _otherwise(text: str, start: int, end: re.Match[str]) -> Mistake:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from gateway.signatures.message import SignedRefused, joints, uses
+from gateway.signatures.message import SignedRefused, joints, parts, uses
 from gateway.signatures.schemes import ALGORITHMS, NAMELESS, Scheme, Signature, Timestamp, Token, Way
 
 WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret", "jwt")
@@ -178,6 +178,21 @@ def _timestamp(declared: Mapping[str, Any] | None) -> Timestamp | None:
     )
 
 
+def _named_as_timestamp(scheme: Scheme) -> str:
+    """The field of what is signed that is the place of the timestamp: ``{header:X-Time}``; empty if there is none."""
+    stamp = scheme.timestamp
+    fields = [each for each in parts(scheme.signature.signed) if isinstance(each, tuple)]
+    return next(
+        (
+            f"{{{kind}:{name}}}"
+            for kind, name in fields
+            if stamp
+            and ((kind == "header" and name.lower() == stamp.header) or (kind == "payload" and name == stamp.payload))
+        ),
+        "",
+    )
+
+
 def _refuse_gaps(scheme: Scheme) -> None:
     """Refuse what would look like a check and check nothing."""
     used = uses(scheme.signature.signed)
@@ -188,6 +203,10 @@ def _refuse_gaps(scheme: Scheme) -> None:
             "put {body} into it, or write unsigned_body: accept",
         )
     if not scheme.covers_timestamp:
+        if named := _named_as_timestamp(scheme):
+            message = f"{named} is the timestamp, which is signed as {{timestamp}}"
+            right = scheme.signature.signed.replace(named, "{timestamp}")
+            raise SchemeRefused("signature.signed", message, f'write signed: "{right}"')
         raise SchemeRefused(
             "timestamp",
             "the signature does not cover the timestamp, so anyone can set it",

@@ -104,6 +104,51 @@ def test_a_signature_is_written_once(tmp_path, written, hint, right):
     assert loads(tmp_path, OWN.format(f"type: a\n    {right}"))
 
 
+def verify_with(signed, timestamp="{header: X-Time}"):
+    verify = f"signature: {{header: x-sig, signed: '{signed}'}}" + (f", timestamp: {timestamp}" if timestamp else "")
+    return OWN.format(f"type: a\n    verify: {{{verify}}}")
+
+
+@pytest.mark.parametrize(
+    ("signed", "timestamp", "named", "right"),
+    [
+        ("{header:X-Time}.{body}", "{header: X-Time}", "{header:X-Time}", "{timestamp}.{body}"),
+        ("{header:x-time}.{body}", "{header: X-Time, tolerance: 1h}", "{header:x-time}", "{timestamp}.{body}"),
+        ("v0:{header:X-Time}:{body}", "{header: X-Time}", "{header:X-Time}", "v0:{timestamp}:{body}"),
+        ("{header:X-Id}.{header:X-Time}.{body}", "{header: X-Time}", "{header:X-Time}", "{header:X-Id}.{timestamp}.{body}"),
+        ("{payload:at}.{payload:id}", "{payload: at}, unsigned_body: accept", "{payload:at}", "{timestamp}.{payload:id}"),
+    ],
+)  # fmt: skip
+def test_the_header_of_the_timestamp_is_signed_as_the_timestamp(tmp_path, signed, timestamp, named, right):
+    assert reported(tmp_path, verify_with(signed, timestamp)) == [f'signed: "{right}"']
+    with pytest.raises(ConfigError) as refused:
+        loads(tmp_path, verify_with(signed, timestamp))
+    message = f'verify of source "own": {named} is the timestamp, which is signed as {{timestamp}}'
+    assert refused.value.problems[0].message == message
+    assert loads(tmp_path, verify_with(right, timestamp))
+
+
+@pytest.mark.parametrize(
+    ("signed", "right"),
+    [
+        ("{headers.x-id}.{body}", "{header:x-id}.{body}"),
+        ("{header.X-Id}.{body}", "{header:X-Id}.{body}"),
+        ("{request.header.X-Id}.{body}", "{header:X-Id}.{body}"),
+        ('{headers["x-id"]}.{body}', "{header:x-id}.{body}"),
+        ("{{header:X-Id}}.{{body}}", "{header:X-Id}.{body}"),
+        ("${header:X-Id}.${body}", "{header:X-Id}.{body}"),
+        ("{X-Id}.{body}", "{header:X-Id}.{body}"),
+    ],
+)
+def test_a_header_that_is_signed_is_named_as_one(tmp_path, signed, right):
+    assert reported(tmp_path, verify_with(signed, "")) == [f'signed: "{right}"']
+    assert loads(tmp_path, verify_with(right, ""))
+
+
+def test_another_header_does_not_cover_the_timestamp(tmp_path):
+    assert reported(tmp_path, verify_with("{header:X-Id}.{body}")) == ["put {timestamp} into signed"]
+
+
 BILLING = 'signature: {header: X-Billing-Signature, algorithm: sha256, signed: "{timestamp}.{body}"}'
 TIMED = f"verify: {{{BILLING}, timestamp: {{header: X-Billing-Timestamp, tolerance: 5m}}}}"
 UNTIMED = "header: X-Billing-Signature, algorithm: sha256"

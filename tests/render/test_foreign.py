@@ -16,7 +16,18 @@ CASES = [
     ("{{ .HTTPStatus }} {{ .ID }}", "Go", "{{ payload.httpStatus }}"),
     ("{{- .Name -}}", "Go", "{{ payload.name }}"),
     ("{{ range .Items }}{{ .Sku }}{{ end }}", "Go", "{% for one in payload.items %}{{ one.sku }}{% endfor %}"),
-    ("{{ range .Items }}x{{ end }}", "Go", "{% for one in payload.items %}...{% endfor %}"),
+    ("{{ range .Items }}x\n{{ end }}", "Go", "{% for one in payload.items %}...{% endfor %}"),
+    ("{{ range .Items }}\n{{ .Sku }}\n{{ end }}", "Go", "{% for one in payload.items %}{{ one.sku }}{% endfor %}"),
+    ("{{ if .Ok }}\nyes{{ end }}", "Go", "{% if payload.ok %}...{% endif %}"),
+    ("{{ range $i, $e := .Items }}{{ $i }}{{ end }}", "Go", "{% for e in payload.items %}...{% endfor %}"),
+    (f"{{{{ if .Ok }}}}{'x' * 200}{{{{ end }}}}", "Go", "{% if payload.ok %}...{% endif %}"),
+    ("{{ if .Ok }}{{ a b }}{{ end }}", "Go", "{% if payload.ok %}...{% endif %}"),
+    ("{{ if .Ok }}yes", "Go", "{% if payload.ok %}...{% endif %}"),
+    (
+        '{{ define "a" }}x{{ end }}',
+        "Go",
+        'write the block into templates/a.txt.j2, and {% include "a.txt.j2" %} where it belongs',
+    ),
     (
         "{{ range $i, $e := .Items }}{{ $e.Sku }}{{ end }}",
         "Go",
@@ -222,6 +233,7 @@ NOT_WHOLE = (
     "outside",
     "No. ",
     "{% endif %} or",
+    "the block into",
     '"..."',
 )
 
@@ -295,6 +307,42 @@ def test_foreign_syntax_gets_its_form_in_jinja(templates, source, language, form
     problem = refusal(templates.text, TemplateText(source, HERE), no_escape)
     assert f"is written in the syntax of {language}" in problem.message
     assert form in problem.hint
+
+
+_GO, _BRACED = "written in the syntax of Go", "a statement in the braces of a value"
+
+#: A block, what is said of its first tag, and the whole block as it is to be written.
+WHOLE = [
+    ("{{ if .Ok }}yes{{ end }}", _GO, "{% if payload.ok %}yes{% endif %}"),
+    ("{{ if attrs.id }}yes{{ end }}", _GO, "{% if attrs.id %}yes{% endif %}"),
+    ("{{if .Email}}{{.Email}}{{else}}none{{end}}", _GO, "{% if payload.email %}{{ payload.email }}{% else %}none{% endif %}"),
+    ('{{ if eq attrs.id "a" }}x{{ else if attrs.vip }}y{{ end }}', _GO, '{% if attrs.id == "a" %}x{% elif attrs.vip %}y{% endif %}'),
+    ('{{ if attrs.id == "a" and attrs.vip }}x{{ end }}', _GO, '{% if attrs.id == "a" and attrs.vip %}x{% endif %}'),
+    ("{{ if attrs.id && !attrs.vip }}x{{ end }}", _GO, "{% if attrs.id and not attrs.vip %}x{% endif %}"),
+    ("{{ with .Owner }}{{ .Name }}{{ end }}", _GO, "{% if payload.owner %}{{ payload.owner.name }}{% endif %}"),
+    ("{{ with attrs.owner }}{{ .Name }}{{ end }}", _GO, "{% if attrs.owner %}{{ attrs.owner.name }}{% endif %}"),
+    ("{{ range .Items }}{{ .name }}, {{ .n }}{{ end }}", _GO, "{% for one in payload.items %}{{ one.name }}, {{ one.n }}{% endfor %}"),
+    ("{{ range payload.items }}{{ .name }}{{ else }}none{{ end }}", _GO, "{% for one in payload.items %}{{ one.name }}{% else %}none{% endfor %}"),
+    ("{{ range $one := attrs.group_id }}{{ $one }}{{ end }}", _GO, "{% for one in attrs.group_id %}{{ one }}{% endfor %}"),
+    ("{{ range $k, $v := .Labels }}{{ $k }}={{ $v }}{{ end }}", _GO, "{% for k, v in payload.labels | items %}{{ k }}={{ v }}{% endfor %}"),
+    ("{{ if .A }}{{ range .B }}{{ . }}{{ end }}{{ end }}", _GO, "{% if payload.a %}{% for one in payload.b %}{{ one }}{% endfor %}{% endif %}"),
+    ("{{- if .A -}} {{ attrs.id }} {{- end }}", _GO, "{%- if payload.a -%} {{ attrs.id }} {%- endif %}"),
+    ("{{ if .A }}{% if attrs.id %}x{% endif %}{{ end }}", _GO, "{% if payload.a %}{% if attrs.id %}x{% endif %}{% endif %}"),
+    ("{{ if attrs.id }}yes{{ endif }}", _BRACED, "{% if attrs.id %}yes{% endif %}"),
+    ("{{ if attrs.id }}yes{{ elif attrs.vip = 1 }}{{ attrs.id }}{{ else }}no{{ endif }}", _BRACED, "{% if attrs.id %}yes{% elif attrs.vip == 1 %}{{ attrs.id }}{% else %}no{% endif %}"),
+    ("{{ for x in payload.items }}{{ x.sku }}{{ endfor }}", _BRACED, "{% for x in payload.items %}{{ x.sku }}{% endfor %}"),
+    ("{{ set x = 1 }}{{ x }}", _BRACED, "{% set x = 1 %}"),
+    ("{{ if attrs.id }}yes{% endif %}", _BRACED, "{% if attrs.id %}yes{% endif %}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "language", "right"), WHOLE)
+def test_a_block_is_written_as_a_whole_and_its_first_tag_is_reported(templates, source, language, right):
+    problem = refusal(templates.text, TemplateText(f"a {source} b", HERE), no_escape)
+    assert problem.near == f"{source} b"
+    assert problem.message.endswith(f" is {language}")
+    assert problem.hint == f"write {right}"
+    templates.text(TemplateText(right, HERE), no_escape)
 
 
 @pytest.mark.parametrize("name", INSTEAD_OF)
@@ -392,7 +440,14 @@ def test_the_place_is_that_of_the_tag_on_a_long_line(templates, source, wrong):
 
 @pytest.mark.parametrize(
     ("source", "hint"),
-    [("{% if attrs.a %}x{% end %}", "write {% endif %}"), ("{% for x in attrs.a %}x{% end %}", "write {% endfor %}")],
+    [
+        ("{% if attrs.a %}x{% end %}", "write {% endif %}"),
+        ("{% for x in attrs.a %}x{% end %}", "write {% endfor %}"),
+        ("{% set a %}x{% end %}", "write {% endset %}"),
+        ("{% set a = 1 %}{% if a %}x{% end %}", "write {% endif %}"),
+        ("{% macro m() %}x{% end %}", "write {% endmacro %}"),
+        ("{% with a = 1 %}x{% end %}", "write {% endwith %}"),
+    ],
 )
 def test_an_end_that_does_not_say_of_what_is_of_no_other_language(templates, source, hint):
     problem = refusal(templates.text, TemplateText(source, HERE), no_escape)

@@ -31,7 +31,7 @@ from tests.render.given import HERE, refusal
             'write {{ attrs.a | default("x") }}',
         ),
         ("{% foreach a in attrs.b %}{% endfor %}", 40, "unknown tag {% foreach %}", "write {% for a in attrs.b %}"),
-        ("{% if attrs.a %}x{% endfi %}", 40, "unknown tag {% endfi %}", 'did you mean "endif"?'),
+        ("{% if attrs.a %}x{% endfi %}", 40, "{% endfi %} does not close {% if attrs.a %}", "write {% endif %}"),
         ("a\n{{ attrs.id", 41, "the {{ that opens here is never closed", "add }}"),
         ("a\n{% if attrs.id %}", 41, "{% if %} is never closed", "add {% endif %}"),
         ("{{ attrs. }}", 40, "a . must be followed by the name of a field", "to join two texts, write ~"),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.config.schema import rates
+from gateway.config.schema import failing, rates
 from gateway.config.schema.remedies import Instead, Remedy, write
 from gateway.config.text.reader import Items, Map, Pair, Scalar
 from gateway.destinations import KINDS, Kind
@@ -119,6 +119,7 @@ def _rotated(_pair: Pair, around: Map) -> Instead | None:
 
 
 FOREIGN: Final[Mapping[str, Remedy]] = {
+    **failing.FAILING,
     **dict.fromkeys(
         ("token", "bot_token", "bearer", "access_token", "authorization", "Authorization", "authentication"), _token
     ),

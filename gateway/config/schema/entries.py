@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway.config.schema import addressing, conditions, trees, values
+from gateway.config.schema import addressing, conditions, failing, items, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.instead import CHOOSING, CONDITIONS, GROUPING
@@ -205,7 +205,13 @@ def _source(pair: Pair, _around: Map) -> Instead | None:
 @dataclass(frozen=True, kw_only=True)
 class EntryKeys(MessageKeys):
     noun = "a route"
-    foreign: ClassVar[Mapping[str, Remedy]] = {**MessageKeys.foreign, **CONDITIONS, **GROUPING, "from": _source}
+    foreign: ClassVar[Mapping[str, Remedy]] = {
+        **MessageKeys.foreign,
+        **CONDITIONS,
+        **GROUPING,
+        **failing.OF_ENTRIES,
+        "from": _source,
+    }
     together: ClassVar[Shape] = {
         "dependentSchemas": {
             **_ONE_CONTENT,
@@ -282,7 +288,8 @@ def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
         if not isinstance(node, Items):
             if not isinstance(node, Broken):
                 alone = _to(node) if section != "routes" else ""
-                reading.error(node, f"{label} must be a list", alone or values.without_dash(node, "entry"))
+                alone = alone or _by_type(node)
+                reading.error(node, f"{label} must be a list", alone or items.without_dash(node, "entry"))
             return None
         found = (_read_entry(reading, each, section) for each in node.nodes)
         return tuple(entry for entry in found if entry is not None)
@@ -297,6 +304,10 @@ def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
             if section != "routes" and isinstance(node, Scalar) and node.text:
                 right = f"write {{to: {node.text}}}"
             reading.error(node, f'an entry of "{section}" must be a map', right)
+        return None
+    if inner := _below_its_name(node):
+        right = f"write - {_entry_like(node.pairs[0].key.text, inner)}"
+        reading.error(node, f'an entry of "{section}" has its name before its keys', right)
         return None
     called = _called(node, section)
     found = read_section(reading, node, EntryKeys, f'route "{called}"')
@@ -314,6 +325,38 @@ def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
 def _to(node: Node) -> str:
     """What to write for a destination alone: ``always: archive``."""
     return f"write [{{to: {node.text}}}]" if isinstance(node, Scalar) and node.text else ""
+
+
+def _below_its_name(node: Map) -> Sequence[str]:
+    """The keys of ``- lead: {match: contact.created, to: crm}``; empty for any other entry."""
+    if len(node.pairs) != 1 or node.pairs[0].key.text in keys_of(EntryKeys):
+        return ()
+    inner = [*_values_of(node.pairs[0].value)]
+    return inner if {"to", "send", "match", "source"}.intersection(inner) else ()
+
+
+#: A type of event, which a name cannot be.
+_TYPE: Final = re.compile(r"[\w*-]+(?:[./:][\w*-]+)+|\*+")
+
+
+def _entry_like(name: str, inner: Sequence[str]) -> str:
+    is_type = _TYPE.fullmatch(name) and "match" not in inner
+    return items.item_like(f"{'match' if is_type else 'name'}: {_pattern(name)}", inner)
+
+
+def _pattern(text: str) -> str:
+    """As YAML, where a star at the beginning is something else."""
+    return f'"{text}"' if text.startswith("*") else text
+
+
+def _by_type(node: Node) -> str:
+    """What to write instead of types of events with their destinations: ``contact.created: slack-leads``."""
+    match node:
+        case Map(pairs=[Pair(key=Scalar(text=text), value=Scalar(text=to)), *_]) if _TYPE.fullmatch(text) and to:
+            return f"write - {{match: {_pattern(text)}, to: {to}}}"
+        case Map(pairs=[Pair(key=Scalar(text=text), value=Map() as inner), *_]) if _TYPE.fullmatch(text):
+            return f"start each entry with - and its type: write - {_entry_like(text, [*_values_of(inner)])}"
+    return ""
 
 
 def _called(node: Node, section: str) -> str:

@@ -282,12 +282,27 @@ def _operator(pair: Pair) -> str:
         return f"not: {inner[0][1:]}" if inner[0].startswith("=") else f"not: {{{', '.join(inner)}}}"
     if written in _OPPOSITES:
         return _OPPOSITES[written] if truth(value) is False else written
-    right, is_so = shown(value), truth(value)
+    right, is_so = _right(word, value), truth(value)
     if written in ("exists: {}", "empty: {}") and is_so is not None:
         right = str(is_so).lower()
     if "regex" in written and isinstance(value, Scalar) and regexes.instead(value.text):
         right = regexes.in_order(value.text)
     return f"={right}" if written == "{}" else written.format(right)
+
+
+#: Operators that compare with any value of a list.
+_OF_LISTS: Final = frozenset(["in", "oneof", "anyof", "isin", "isoneof", "isanyof", "notin", "isnotin", "noneof"])
+_BRACKETS: Final = re.compile(r"[(\[](.*)[)\]]")
+
+
+def _right(word: str, value: Node) -> str:
+    """What is compared with, as it may be copied: a list in one text as a list, and ``%`` of SQL as ``*``."""
+    if isinstance(value, Scalar) and word in _OF_LISTS and "," in value.text:
+        items = (each.strip(" \"'") for each in _BRACKETS.sub(r"\1", value.text).split(","))
+        return f"[{', '.join(shown(_scalar(value.place, each)) for each in items if each)}]"
+    if isinstance(value, Scalar) and word == "like" and "%" in value.text:
+        return f"'{value.text.replace('%', '*')}'"
+    return shown(value)
 
 
 def _numeric(nodes: Sequence[Node]) -> str:

@@ -167,7 +167,10 @@ def as_shown(node: Node | None) -> Mapping[str, str]:
 
 #: A field as other notations have it.
 _FIELD: Final = re.compile(
-    r"\$\{\{?\s*([A-Za-z_]\w*)\s*\}?\}|\{\{?\s*([A-Za-z_]\w*)\s*\}?\}|\$([A-Za-z_]\w*)|(\b[A-Za-z_]\w*\b)"
+    # A header, by its name alone if that cannot be anything else.
+    r"\$?\{\{?\s*(?:(?:request\.)?headers?(?:[.:]|\[[\"']?))(?P<header>[A-Za-z][\w-]*)(?:[\"']?\])?\s*\}?\}"
+    r"|\{\{?\s*(?P<dashed>[A-Za-z]\w*(?:-\w+)+)\s*\}?\}"
+    r"|\$\{\{?\s*([A-Za-z_]\w*)\s*\}?\}|\{\{?\s*([A-Za-z_]\w*)\s*\}?\}|\$([A-Za-z_]\w*)|(\b[A-Za-z_]\w*\b)"
 )
 _NAMES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("rawbody", "requestbody", "payload", "rawpayload", "data", "msg", "message"), "body"),
@@ -182,12 +185,18 @@ def _as_fields(text: str) -> str:
     if re.search(r"\$\{[A-Z]", text):
         # A variable of the environment.
         return ""
-    right = _FIELD.sub(lambda found: f"{{{_name(next(filter(None, found.groups())))}}}", text)
+    right = _FIELD.sub(_field, text)
     try:
         fields = [each for each in parts(right) if isinstance(each, tuple)]
     except SignedRefused:
         return ""
     return right if fields else ""
+
+
+def _field(found: re.Match[str]) -> str:
+    if header := found["header"] or found["dashed"]:
+        return f"{{header:{header}}}"
+    return f"{{{_name(next(filter(None, found.groups())))}}}"
 
 
 def _name(written: str) -> str:
@@ -199,7 +208,7 @@ def signed(reading: Reading, node: Node, label: str) -> Words | None:
     """What is signed: a text with fields in braces, such as ``{timestamp}.{body}``."""
     if isinstance(node, Scalar) and not _is_fit(node.text) and (right := _as_fields(node.text)):
         hint = f'write signed: "{right}"'
-        reading.error(node, f'{label}: "{node.text}" has a field that is not in single braces', hint)
+        reading.error(node, f'{label}: "{node.text}" has a field in the notation of another product', hint)
         return None
     return words(reading, node, label)
 

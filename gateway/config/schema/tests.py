@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
-from gateway.config.schema import foreign, trees, values
+from gateway.config.schema import foreign, items, trees, values
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.memory import Remembered, remembered
 from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shaped
@@ -268,7 +268,7 @@ def read_tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...]
     if not isinstance(node, Items):
         if not isinstance(node, Broken):
             with reading.about_tests():
-                reading.error(node, f"{label} must be a list", values.without_dash(node, "test"))
+                reading.error(node, f"{label} must be a list", items.without_dash(node, "test"))
         return None
     with reading.about_tests():
         found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]

@@ -371,17 +371,6 @@ def map_of(parse: Parser[T]) -> Parser[Mapping[str, T]]:
     return parse_all
 
 
-def without_dash(node: Node, noun: str) -> str:
-    """What to write instead of a map where a list is expected."""
-    if not isinstance(node, Map) or not node.pairs:
-        return f"start each {noun} with - on a new line"
-    first = node.pairs[0]
-    if isinstance(first.value, Map):
-        return f"start each {noun} with - and its name: - name: {first.key.text}"
-    written = f" {first.value.text}" if isinstance(first.value, Scalar) else ""
-    return f"start each {noun} with - and a space: write - {first.key.text.lstrip('-')}:{written[:60]}"
-
-
 def expect_map(reading: Reading, node: Node, label: str, example: str = "key: value") -> None:
     """Report that a map is expected here, unless the node was reported already."""
     if not isinstance(node, Broken):
