@@ -389,8 +389,7 @@ class Dispatcher:
         return [*self._attempts, *self._settling.batches]
 
     async def abandon(self) -> None:
-        """End the attempts that are still in flight; their deliveries stay pending."""
-        # What was only leased, and is given back, cannot arrive twice.
+        """End the attempts in flight, whose deliveries stay pending. What was only leased cannot arrive twice: it is not logged."""
         ended = [each.outcome.lease.delivery for each in self._settling.unrecorded if each.word]
         for delivery in [*self._attempts.values(), *ended]:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
