@@ -27,8 +27,7 @@ _EXACTLY: Final = '"{}" is compared with exactly this text'
 
 def in_one_text(field: str, condition: Condition, values: Sequence[object]) -> tuple[str, str] | None:
     """What is wrong with a condition and what to write; ``values``: those that the field has in samples."""
-    is_denied = isinstance(condition, Check) and condition.operator == "not"
-    compared = condition.operands if is_denied and isinstance(condition, Check) else _of_clause(condition)
+    compared, is_denied = _compared(condition)
     if not any(map(_may_be_several, compared)):
         return None
     known = {each.lower(): each for each in values if isinstance(each, str)}
@@ -47,8 +46,11 @@ def _may_be_several(value: Value) -> bool:
     return isinstance(value, str) and bool(_SEVERAL.fullmatch(value) or _OTHER.fullmatch(value))
 
 
-def _of_clause(condition: Condition) -> Sequence[Value]:
-    return condition.values if isinstance(condition, Clause) else ()
+def _compared(condition: Condition) -> tuple[Sequence[Value], bool]:
+    """What a condition compares the field with, and whether it leaves that out."""
+    if isinstance(condition, Check) and condition.operator == "not":
+        return condition.operands, True
+    return (condition.values if isinstance(condition, Clause) else ()), False
 
 
 def _other(text: str, known: Mapping[str, str]) -> str:

@@ -195,10 +195,9 @@ class Store(Reads, Protocol):
     def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
         """Record attempts and new states together: the ids whose lease was still held. A lost lease changes nothing.
 
-        The outcomes are recorded even if the caller goes away.
-        What an outcome remembers replaces what its key had before. Deliveries that wait for that key are due at once,
-        those of other destinations too. So is a delivery whose outcome says that it waits for something that has been
-        remembered meanwhile.
+        The outcomes are recorded even if the caller goes away. What an outcome remembers replaces what its key had before.
+        Deliveries that wait for that key are due at once, those of other destinations too. So is a delivery whose outcome
+        says that it waits for something that has been remembered meanwhile.
         """
 
     async def wake(self) -> Collection[str]:

@@ -15,13 +15,13 @@ _SWITCHES: Final = frozenset({"true", "false", "yes", "no", "on", "off", "stop",
 _KEPT: Final = "remove it: a delivery that is given up is kept as a dead letter, and a section failed notifies of it"
 
 
-def _failed(pair: Pair, _around: Map) -> Instead:
+def _failed(pair: Pair, around: Map) -> Instead:
     """``on_error: slack-ops``: a destination to send to instead."""
     found = _word(pair.value)
     if found in _RETRIED:
         return Instead("remove it: a delivery that fails is retried, as retry of its destination says")
     if found in _CONTINUED:
-        return _continued(pair, _around)
+        return _continued(pair, around)
     name = _destination(pair.value)
     if not name and found in _SWITCHES:
         return Instead(_KEPT)

@@ -11,7 +11,7 @@ _GLOB: Final = re.compile(r"\*[^*\s]+|[^*\s]+\*")
 _EITHER: Final = re.compile(r"[\w-]+(?:\|[\w-]+)+")
 _NOT: Final = re.compile(r"!\s*([A-Za-z][\w-]*)")
 _REGEX: Final = re.compile(r"/(?P<signs>\^?.*[\^$\\+?(|\[].*)/(?P<flags>[a-z]*)|/(?P<words>[^/]+)/(?P<marks>i|gi|ig|g)")
-#: What some products write before an expression; a path in a home folder has a slash after it, and a number is about so much.
+#: What some products write before a regular expression. ``~/inbox`` is a path in a home folder, and ``~5`` means about 5.
 _TILDE: Final = re.compile(r"~(?:=|\*)?\s*(?P<regex>[A-Za-z^(\[.][^~/]*)")
 #: Any text in LIKE of SQL, at one end or both. ``100%``, ``%20`` and the variable ``%NAME%`` are none.
 _LIKE: Final = re.compile(

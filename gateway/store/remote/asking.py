@@ -81,7 +81,7 @@ class Asking:
         return StoreUnavailable(self.ended.result()) if self.ended.done() else None
 
     def begin_call(self, name: str, *values: object) -> "asyncio.Future[Any]":
-        """Ask; whoever cancels the future is not waiting any more. Never raises: the future does."""
+        """Ask. Never raises: errors come with the future. To stop waiting, cancel it."""
         future = self._loop.create_future()
         if refusal := self.refusal:
             future.set_exception(refusal)
@@ -89,7 +89,7 @@ class Asking:
         number = next(self._numbers)
         try:
             message = packed(values)
-        except Exception as error:  # noqa: BLE001  too long, or a value that MessagePack has no word for
+        except Exception as error:  # noqa: BLE001  too long, or not a value of MessagePack: only the caller's future fails
             future.set_exception(StoreError(f"the store cannot be asked: {error}"))
             return future
         self._calls[number] = Waiting(name, future)
